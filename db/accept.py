@@ -1,0 +1,170 @@
+"""The commit at the door: a group of arrivals becomes inputs, cases, points and events in one transaction.
+
+Inputs that are judged by themselves go in as bulk statements; the others are worked one by one, in the order of arrival.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from db import notes, series, stays, timeline
+from db.commit import Commit, Outcome, promote
+from db.tables import cases, inputs
+from db.tally import raise_tallies
+from stream.arrival import AddResults, Arrival, Ask, CancelNote, JoinSeries, JudgeNow, Merge, Move, Receipt, WriteNote
+from stream.queues import Lane
+from stream.window import Window
+
+#: Of several asks of one input, the one that says most settles its disposition.
+_PRECEDENCE = {"in_event": 0, "collecting": 1, "timeline": 2, "not_used": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What a group became: a receipt an arrival, in order, and the new events by queue."""
+
+    receipts: Sequence[Receipt]
+    rings: dict[str, list[int]]
+
+
+def accept(connection: sa.Connection, now: datetime, arrivals: Sequence[Arrival], *, slot: str, window: Window) -> Accepted:
+    """Write a group; raises what the database raises, and then nothing of the group is kept."""
+    commit = Commit(connection=connection, now=now, window=window)
+    known = _known(connection, arrivals)
+    fresh = {_name(arrival): arrival for arrival in arrivals if _name(arrival) not in known}
+    for arrival in arrivals:
+        if _name(arrival) in known and arrival.lane is Lane.STAT:
+            _promote(commit, arrival)
+    receipts = known | dict(zip(fresh, _take(commit, list(fresh.values())), strict=True))
+    for name, arrival in fresh.items():
+        commit.counts["inputs", (arrival.feed, receipts[name].disposition)] += 1
+    raise_tallies(connection, slot, commit.counts)
+    return Accepted(receipts=[receipts[_name(arrival)] for arrival in arrivals], rings=commit.rings)
+
+
+def _name(arrival: Arrival) -> tuple[str, str]:
+    return arrival.identity, arrival.content.digest
+
+
+def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> dict[tuple[str, str], Receipt]:
+    """Receipts of those that were accepted before."""
+    columns = (inputs.c.identity, inputs.c.digest, inputs.c.id, inputs.c.disposition, inputs.c.reason)
+    query = sa.select(*columns).where(inputs.c.identity.in_({arrival.identity for arrival in arrivals}))
+    return {
+        (row.identity, row.digest): Receipt(input_id=row.id, disposition=row.disposition, reason=row.reason, known=True)
+        for row in connection.execute(query)
+    }
+
+
+def _promote(commit: Commit, arrival: Arrival) -> None:
+    for ask in arrival.asks:
+        if isinstance(ask, JudgeNow | JoinSeries | WriteNote):
+            promote(commit, ask.case_key, arrival.lane.value)
+
+
+def _take(commit: Commit, arrivals: Sequence[Arrival]) -> list[Receipt]:
+    commit.keep([arrival.content for arrival in arrivals])
+    event_ids = _judge_now(commit, arrivals)
+    input_ids = _insert_inputs(commit, arrivals, event_ids)
+    return [
+        Receipt(input_id=input_id, disposition="in_event") if event_id else _follow(commit, arrival, input_id)
+        for arrival, input_id, event_id in zip(arrivals, input_ids, event_ids, strict=True)
+    ]
+
+
+def _judge_now(commit: Commit, arrivals: Sequence[Arrival]) -> list[int | None]:
+    """Cases and events of all inputs that are judged by themselves; the event's id beside each arrival."""
+    asked = [(place, a, ask) for place, a in enumerate(arrivals) for ask in a.asks if isinstance(ask, JudgeNow)]
+    ids: list[int | None] = [None] * len(arrivals)
+    if not asked:
+        return ids
+    query = sa.select(cases.c.case_key).where(cases.c.case_key.in_([ask.case_key for _, _, ask in asked]))
+    taken = set(commit.connection.execute(query).scalars())
+    places: list[int] = []
+    rows: list[dict[str, Any]] = []
+    for place, arrival, ask in asked:
+        if ask.case_key not in taken:
+            taken.add(ask.case_key)
+            places.append(place)
+            rows.append(_event_row(arrival, ask, commit.now))
+    if rows:
+        commit.connection.execute(sa.insert(cases), [_case_row(row, commit.now) for row in rows])
+    for place, event_id in zip(places, commit.add_events(rows), strict=True):
+        ids[place] = event_id
+    return ids
+
+
+def _event_row(arrival: Arrival, ask: JudgeNow, now: datetime) -> dict[str, Any]:
+    return {
+        "case_key": ask.case_key,
+        "revision": 1,
+        "modality": ask.modality,
+        "lane": arrival.lane.value,
+        "feed": arrival.feed,
+        "patient_key": arrival.patient_key,
+        "received_at": now,
+        "acquired_at": ask.acquired_at,
+        "as_of": ask.acquired_at or now,
+        "facts": dict(ask.facts),
+        "digest": arrival.content.digest,
+        "gather_seconds": 0.0,
+    }
+
+
+def _case_row(event: dict[str, Any], now: datetime) -> dict[str, Any]:
+    copied = ("case_key", "modality", "lane", "feed", "patient_key", "revision", "facts", "digest", "acquired_at")
+    return {**{name: event[name] for name in copied}, "opened_at": now, "touched_at": now}
+
+
+def _insert_inputs(commit: Commit, arrivals: Sequence[Arrival], event_ids: Sequence[int | None]) -> list[int]:
+    rows = [
+        {
+            "feed": arrival.feed,
+            "sender_id": arrival.sender_id,
+            "identity": arrival.identity,
+            "digest": arrival.content.digest,
+            "size": arrival.content.size,
+            "patient_key": arrival.patient_key,
+            "accepted_at": commit.now,
+            "event_id": event_id,
+            "disposition": "in_event" if event_id else "not_used",
+            "reason": "" if event_id else arrival.not_used,
+        }
+        for arrival, event_id in zip(arrivals, event_ids, strict=True)
+    ]
+    if not rows:
+        return []
+    statement = sa.insert(inputs).returning(inputs.c.id, sort_by_parameter_order=True)
+    return list(commit.connection.execute(statement, rows).scalars())
+
+
+def _follow(commit: Commit, arrival: Arrival, input_id: int) -> Receipt:
+    """Do what the arrival asks, one ask after the other, and settle the input's disposition."""
+    outcomes = [_do(commit, arrival, ask, input_id) for ask in arrival.asks]
+    if not outcomes:
+        return Receipt(input_id=input_id, disposition="not_used", reason=arrival.not_used)
+    outcome = min(outcomes, key=lambda one: _PRECEDENCE[one.disposition])
+    values = {"disposition": outcome.disposition, "reason": outcome.reason, "event_id": outcome.event_id}
+    commit.connection.execute(sa.update(inputs).where(inputs.c.id == input_id).values(values))
+    return Receipt(input_id=input_id, disposition=outcome.disposition, reason=outcome.reason, conflict=outcome.conflict)
+
+
+def _do(commit: Commit, arrival: Arrival, ask: Ask, input_id: int) -> Outcome:
+    match ask:
+        case JudgeNow():
+            return Outcome("not_used", "the same identity with other content", conflict=True)
+        case JoinSeries():
+            return series.join(commit, arrival, ask, input_id)
+        case WriteNote():
+            return notes.write(commit, arrival, ask, input_id)
+        case CancelNote():
+            return notes.cancel(commit, ask)
+        case AddResults():
+            return timeline.add_results(commit, arrival, ask, input_id)
+        case Move():
+            return stays.move(commit, arrival, ask, input_id)
+        case Merge():
+            return stays.merge(commit, arrival, ask, input_id)

@@ -1,0 +1,73 @@
+"""The one transaction at the door: what every ask needs of it and adds to it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from db.tables import contents, events
+from db.tally import Counts, insert_for
+from stream.content import Content
+from stream.queues import LANE_RANK, Lane, queue_name
+from stream.window import Window
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one ask."""
+
+    disposition: str
+    reason: str = ""
+    event_id: int | None = None
+    conflict: bool = False
+
+
+@dataclass
+class Commit:
+    """A transaction, its time by the database's clock, and what it will count and ring when it is through."""
+
+    connection: sa.Connection
+    now: datetime
+    window: Window
+    counts: Counts = field(default_factory=Counter)
+    rings: dict[str, list[int]] = field(default_factory=dict)
+
+    def keep(self, pieces: Sequence[Content]) -> None:
+        """Small contents become rows; the same content twice is one row."""
+        rows = {piece.digest: piece.data for piece in pieces if piece.data is not None}
+        if rows:
+            statement = insert_for(self.connection, contents).on_conflict_do_nothing()
+            self.connection.execute(statement, [{"digest": digest, "data": data} for digest, data in sorted(rows.items())])
+
+    def add_events(self, rows: Sequence[dict[str, Any]]) -> list[int]:
+        """Insert waiting events; returns their ids in order. Their queues are rung after the commit."""
+        if not rows:
+            return []
+        full = [{**row, "state": "waiting", "lane_rank": LANE_RANK[Lane(row["lane"])]} for row in rows]
+        statement = sa.insert(events).returning(events.c.id, sort_by_parameter_order=True)
+        ids = list(self.connection.execute(statement, full).scalars())
+        for row, event_id in zip(full, ids, strict=True):
+            self.rings.setdefault(queue_name(row["modality"], row["lane"]), []).append(event_id)
+            self.counts["events", (row["modality"], row["lane"])] += 1
+        return ids
+
+    def set_inputs_through(self, event_id: int, input_id: int) -> None:
+        """The event judges the inputs of its case up to this one; later ones belong to the next revision."""
+        self.connection.execute(sa.update(events).where(events.c.id == event_id).values(inputs_through=input_id))
+
+
+def more_urgent(one: str, other: str) -> str:
+    """The more urgent of two lanes."""
+    return min(one, other, key=lambda lane: LANE_RANK[Lane(lane)])
+
+
+def promote(commit: Commit, case_key: str, lane: str) -> None:
+    """Bring a case, and what waits of it, into a more urgent lane; never into a less urgent one."""
+    rank = LANE_RANK[Lane(lane)]
+    waiting = (events.c.case_key == case_key) & (events.c.state == "waiting") & (events.c.lane_rank > rank)
+    moved = sa.update(events).where(waiting).values(lane=lane, lane_rank=rank).returning(events.c.id, events.c.modality)
+    for event_id, modality in commit.connection.execute(moved):
+        commit.rings.setdefault(queue_name(modality, lane), []).append(event_id)

@@ -1,0 +1,99 @@
+"""One way to a connection: short reads, and writes that hold the database for as short as they can.
+
+SQLite: WAL, synchronous FULL, every write ``BEGIN IMMEDIATE``. PostgreSQL: READ COMMITTED, ``synchronous_commit`` on.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from stream.errors import DxstreamError, OutOfSpace, Temporary
+
+#: How long a write waits for another's to end on SQLite, in milliseconds.
+BUSY_MILLISECONDS = 10_000
+
+
+class Database:
+    """The engine of one process and the two ways to use it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        if self.url.drivername in ("postgresql", "postgres"):
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self.engine = _make_engine(self.url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A short read; nothing is kept."""
+        with _as_ours(), self.engine.connect() as connection:
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[tuple[sa.Connection, datetime]]:
+        """A transaction and its time by the database's clock; raises Temporary when the database cannot be had."""
+        with _as_ours(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection, self.now(connection)
+            connection.commit()
+
+    def now(self, connection: sa.Connection) -> datetime:
+        """The database's clock; for SQLite that is this machine's."""
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        return now.astimezone(UTC)
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+def _make_engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(
+            url, pool_pre_ping=True, pool_size=4, max_overflow=8, pool_timeout=10, connect_args={"connect_timeout": 3}
+        )
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url, connect_args={"timeout": BUSY_MILLISECONDS / 1000, "isolation_level": None}, pool_size=4, max_overflow=8
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """The driver's errors as ours; their text may hold values of rows, so it is not carried on."""
+    try:
+        yield
+    except DxstreamError:
+        raise
+    except (OperationalError, InterfaceError, sa.exc.TimeoutError) as error:
+        raise _temporary(error) from None
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise _temporary(error) from None
+        raise
+
+
+def _temporary(error: Exception) -> Temporary:
+    text = str(getattr(error, "orig", error)).lower()
+    if "disk is full" in text or "disk full" in text or "readonly database" in text or "no space left" in text:
+        return OutOfSpace("the database has no room to write")
+    return Temporary(f"the database cannot be used ({type(getattr(error, 'orig', error)).__name__})")

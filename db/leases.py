@@ -1,0 +1,119 @@
+"""Who may work: a row an incarnation of a worker, with a lease that its heartbeat renews and a keeper ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from db.tables import events, workers
+from db.tally import Counts
+from stream.errors import Fatal
+
+#: A lease lasts so long after a heartbeat …
+LEASE = timedelta(seconds=6)
+#: … and a heartbeat comes this often, in seconds.
+BEAT_SECONDS = 2.0
+#: So many crashes while an event was judged alone, and it is dead.
+MAX_CRASHES = 2
+#: Ended incarnations are forgotten after this time.
+FORGET_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRow:
+    """What a worker says of itself when it starts. ``queues``: the names it serves, by commas."""
+
+    name: str
+    device: str
+    host: str
+    pid: int
+    queues: str
+
+
+def enlist(connection: sa.Connection, now: datetime, row: WorkerRow) -> int:
+    """Begin an incarnation; earlier ones of the same name and host have ended, and their events are released."""
+    earlier = sa.select(workers.c.id).where(workers.c.name == row.name, workers.c.host == row.host, workers.c.ended_at.is_(None))
+    for worker_id in connection.execute(earlier).scalars().all():
+        end_worker(connection, now, worker_id, crashed=True)
+    values = {**vars(row), "started_at": now, "lease_until": now + LEASE, "progress_at": now, "claimed_at": now}
+    worker_id = connection.execute(sa.insert(workers).returning(workers.c.id), values).scalar_one()
+    return int(worker_id)
+
+
+def renew(connection: sa.Connection, now: datetime, worker_id: int, *, stage: str) -> None:
+    """Renew a lease; raises Fatal when it has been ended by a keeper: this process must not go on."""
+    alive = (workers.c.id == worker_id) & workers.c.ended_at.is_(None)
+    if not connection.execute(sa.update(workers).where(alive).values(lease_until=now + LEASE, stage=stage)).rowcount:
+        raise Fatal("the lease was lost")
+
+
+def check_lease(connection: sa.Connection, worker_id: int) -> None:
+    """Hold the worker's row so that no keeper ends it meanwhile; raises Fatal when it has been ended.
+
+    Held exclusively: a claim and a save of one worker, on two threads, both write to it afterwards.
+    """
+    query = sa.select(workers.c.id).where(workers.c.id == worker_id, workers.c.ended_at.is_(None)).with_for_update()
+    if connection.execute(query).first() is None:
+        raise Fatal("the lease was lost")
+
+
+def set_stage(connection: sa.Connection, worker_id: int, stage: str) -> None:
+    """Say how far a suspect has come, so that the reason of its death can name the stage."""
+    connection.execute(sa.update(workers).where(workers.c.id == worker_id).values(stage=stage))
+
+
+def end_worker(connection: sa.Connection, now: datetime, worker_id: int, *, crashed: bool, counts: Counts | None = None) -> int:
+    """End an incarnation and release what it holds; returns how many events that were.
+
+    After a crash each of them is suspect, and one that was judged alone is nearer to its cap; at the cap it is dead.
+    """
+    row = connection.execute(
+        sa.select(workers.c.stage).where(workers.c.id == worker_id, workers.c.ended_at.is_(None)).with_for_update()
+    ).first()
+    if row is None:
+        return 0
+    connection.execute(sa.update(workers).where(workers.c.id == worker_id).values(ended_at=now))
+    held = (events.c.holder == worker_id) & (events.c.state == "leased")
+    if crashed:
+        _bury(connection, now, held, row.stage, counts)
+    free = {"state": "waiting", "holder": None, "fence": events.c.fence + 1}
+    if crashed:
+        free |= {"crashes": events.c.crashes + sa.case((events.c.suspect, 1), else_=0), "suspect": sa.true()}
+    return connection.execute(sa.update(events).where(held).values(free)).rowcount
+
+
+def _bury(connection: sa.Connection, now: datetime, held: sa.ColumnElement[bool], stage: str, counts: Counts | None) -> None:
+    """What crashed a worker while alone, too often, is dead."""
+    again = held & events.c.suspect & (events.c.crashes + 1 >= MAX_CRASHES)
+    reason = f"the worker's process ended {MAX_CRASHES} times while it judged this event alone"
+    values = {"state": "dead", "stage": stage, "reason": reason, "done_at": now, "holder": None, "fence": events.c.fence + 1}
+    values["crashes"] = events.c.crashes + 1
+    for (modality,) in connection.execute(sa.update(events).where(again).values(values).returning(events.c.modality)):
+        if counts is not None:
+            counts["dead", (modality, stage)] += 1
+
+
+def expire(connection: sa.Connection, now: datetime, counts: Counts) -> int:
+    """End every incarnation whose lease has run out; returns how many events came free."""
+    over = sa.select(workers.c.id).where(workers.c.ended_at.is_(None), workers.c.lease_until < now)
+    return sum(
+        end_worker(connection, now, worker_id, crashed=True, counts=counts)
+        for worker_id in connection.execute(over).scalars().all()
+    )
+
+
+def forget(connection: sa.Connection, now: datetime) -> None:
+    """Drop rows of incarnations that ended long ago and hold nothing."""
+    connection.execute(sa.delete(workers).where(workers.c.ended_at < now - FORGET_AFTER))
+
+
+def unserved_queues(connection: sa.Connection, now: datetime, *, quiet: timedelta) -> Sequence[tuple[str, str]]:
+    """(modality, lane) with events that wait, while nobody who serves the queue has claimed anything for ``quiet``."""
+    ready = (events.c.state == "waiting") & (events.c.not_before.is_(None) | (events.c.not_before <= now))
+    waiting = connection.execute(sa.select(events.c.modality, events.c.lane).where(ready).distinct()).all()
+    if not waiting:
+        return []
+    busy = sa.select(workers.c.queues).where(workers.c.ended_at.is_(None), workers.c.claimed_at > now - quiet)
+    served = {name for queues in connection.execute(busy).scalars() for name in queues.split(",")}
+    return [(modality, lane) for modality, lane in waiting if f"{modality}.{lane}" not in served]

@@ -1,0 +1,39 @@
+"""Bringing a database to the newest revision; two processes that try at once wait for each other."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from db.engine import Database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+#: Key of the advisory lock on PostgreSQL; any number that nobody else uses.
+_LOCK = 0x647873
+
+
+def alembic_config(connection: sa.Connection) -> Config:
+    """Alembic's configuration for one connection."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(database: Database) -> None:
+    """Apply every migration that is missing; raises Temporary when the database cannot be had."""
+    with database.write() as (connection, _):
+        if not database.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        command.upgrade(alembic_config(connection), "head")
+
+
+def is_current(database: Database) -> bool:
+    """Whether the database stands at the newest revision."""
+    with database.read() as connection:
+        head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
+        return MigrationContext.configure(connection).get_current_revision() == head

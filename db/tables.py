@@ -1,0 +1,313 @@
+"""The tables. The migrations under ``db/migrations`` make them; a test holds the two together."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: 64 bits everywhere; SQLite counts up by itself only in an INTEGER.
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite keeps it as text that sorts."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Refuse a naive time; SQLite gets it without the zone, in UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """What comes back is aware."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _when(name: str, **options: Any) -> sa.Column[datetime]:
+    return sa.Column(name, Utc, **options)
+
+
+def _text(name: str, **options: Any) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, **{"nullable": False, "default": "", **options})
+
+
+def _seconds(name: str) -> sa.Column[float]:
+    return sa.Column(name, sa.Float)
+
+
+# What was sent ------------------------------------------------------------------------------------------------------
+
+contents = sa.Table(
+    "contents",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),  # sha256, hexadecimal
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+inputs = sa.Table(
+    "inputs",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _text("feed"),
+    _text("sender_id"),
+    _text("identity"),
+    _text("digest"),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    _text("patient_key"),
+    _when("accepted_at", nullable=False),
+    sa.Column("event_id", sa.BigInteger),
+    _text("disposition"),  # collecting, in_event, timeline, not_used
+    _text("reason"),
+    sa.UniqueConstraint("identity", "digest"),
+    sa.Index("ix_inputs_event_id", "event_id"),
+    sa.Index("ix_inputs_patient_key", "patient_key"),
+)
+
+cases = sa.Table(
+    "cases",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _text("case_key", unique=True),
+    _text("modality"),
+    _text("lane"),
+    _text("feed"),
+    _text("patient_key"),
+    sa.Column("revision", sa.Integer, nullable=False, default=0),  # of its latest event
+    sa.Column("retracted_revision", sa.Integer, nullable=False, default=0),  # predictions up to it are retracted
+    sa.Column("facts", sa.JSON, nullable=False, default=dict),
+    _text("digest"),  # of a document's latest text
+    _when("opened_at", nullable=False),
+    _when("touched_at", nullable=False),  # the last input
+    _when("first_touched_at"),  # the first input since the last event
+    _when("close_at"),  # when it becomes an event; null: nothing is awaited
+    sa.Column("quiet_seconds", sa.Float),
+    sa.Column("expected", sa.Integer),  # instances, where the source says how many
+    _when("acquired_at"),
+    _when("origin_at"),  # a stay's window
+    _when("ends_at"),
+    sa.Index(
+        "ix_cases_close_at",
+        "close_at",
+        sqlite_where=sa.text("close_at IS NOT NULL"),
+        postgresql_where=sa.text("close_at IS NOT NULL"),
+    ),
+    sa.Index("ix_cases_patient_key", "patient_key"),
+)
+
+case_inputs = sa.Table(
+    "case_inputs",
+    metadata,
+    sa.Column("case_id", sa.BigInteger, primary_key=True),
+    sa.Column("input_id", sa.BigInteger, primary_key=True),
+)
+
+# The patient's timeline ----------------------------------------------------------------------------------------------
+
+points = sa.Table(
+    "points",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _text("identity", unique=True),
+    _text("base"),
+    _text("patient_key"),
+    _text("code"),
+    sa.Column("value", sa.Float),  # null: removed
+    sa.Column("flags", sa.Integer, nullable=False),
+    _when("observed_at", nullable=False),
+    _when("available_at", nullable=False),
+    _when("version_at", nullable=False),
+    sa.Column("input_id", sa.BigInteger, nullable=False),
+    sa.Index("ix_points_base", "base"),
+    sa.Index("ix_points_patient_key_observed_at", "patient_key", "observed_at"),
+)
+
+refused_points = sa.Table(
+    "refused_points",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _text("patient_key", index=True),
+    sa.Column("input_id", sa.BigInteger, nullable=False),
+    _text("code"),
+    _text("reason"),
+)
+
+analytes_seen = sa.Table(
+    "analytes_seen",
+    metadata,
+    sa.Column("code", sa.Text, primary_key=True),
+    _when("last_seen_at", nullable=False),
+)
+
+movements = sa.Table(
+    "movements",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _text("patient_key"),
+    _text("stay"),
+    _text("kind"),
+    _when("at", nullable=False),
+    sa.Column("intensive", sa.Boolean),
+    sa.Column("cancelled", sa.Boolean, nullable=False, default=False),
+    sa.Column("input_id", sa.BigInteger, nullable=False),
+    sa.Index("ix_movements_stay", "stay"),
+)
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _text("other", index=True),  # this key …
+    _text("patient_key", index=True),  # … is also this one
+    sa.Column("input_id", sa.BigInteger, nullable=False),
+    _when("made_at", nullable=False),
+    _when("undone_at"),
+)
+
+# What is asked and answered ------------------------------------------------------------------------------------------
+
+_WAITING = sa.text("state = 'waiting'")
+_LEASED = sa.text("state = 'leased'")
+_DEAD = sa.text("state = 'dead'")
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _text("case_key"),
+    sa.Column("revision", sa.Integer, nullable=False),
+    _text("modality"),
+    _text("lane"),
+    sa.Column("lane_rank", sa.SmallInteger, nullable=False),
+    _text("feed"),
+    _text("patient_key"),
+    _text("state"),  # waiting, leased, done, dead
+    _text("outcome"),  # predicted, rejected, unmatched
+    _text("reason"),
+    _text("stage"),  # where it was when it failed
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),  # temporary errors
+    sa.Column("crashes", sa.Integer, nullable=False, default=0),  # while it was claimed alone
+    sa.Column("suspect", sa.Boolean, nullable=False, default=False),  # next claimed alone
+    sa.Column("holder", sa.BigInteger),  # workers.id
+    sa.Column("fence", sa.BigInteger, nullable=False, default=0),
+    _when("not_before"),
+    _when("received_at", nullable=False),  # its last input
+    _when("acquired_at"),
+    _when("as_of"),
+    _when("claimed_at"),
+    _when("done_at"),
+    sa.Column("facts", sa.JSON, nullable=False, default=dict),
+    _text("digest"),  # of what is judged; the input's own, or of the digests of a series
+    sa.Column("inputs_through", sa.BigInteger, nullable=False, default=0),  # judges the inputs of its case up to this id
+    _seconds("accept_seconds"),
+    _seconds("gather_seconds"),
+    _seconds("wait_seconds"),
+    _seconds("fetch_seconds"),
+    _seconds("prepare_seconds"),
+    _seconds("infer_seconds"),
+    _seconds("save_seconds"),
+    sa.UniqueConstraint("case_key", "revision"),
+    sa.Index("ix_events_waiting", "lane_rank", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
+    sa.Index("ix_events_leased", "holder", sqlite_where=_LEASED, postgresql_where=_LEASED),
+    sa.Index("ix_events_dead", "modality", sqlite_where=_DEAD, postgresql_where=_DEAD),
+    sa.Index("ix_events_patient_key", "patient_key"),
+)
+
+_CURRENT = sa.text("status = 'current'")
+
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("event_id", sa.BigInteger, nullable=False),
+    _text("case_key"),
+    _text("model"),
+    _text("version"),
+    _text("model_digest"),
+    _text("input_digest"),
+    _text("status"),  # current, superseded, retracted
+    sa.Column("uncertain", sa.Boolean, nullable=False),
+    _when("as_of"),
+    _text("device"),
+    _when("created_at", nullable=False),
+    sa.Column("details", sa.JSON, nullable=False, default=dict),
+    sa.UniqueConstraint("event_id", "model_digest"),
+    sa.Index("uq_predictions_current", "case_key", "model", unique=True, sqlite_where=_CURRENT, postgresql_where=_CURRENT),
+)
+
+findings = sa.Table(
+    "findings",
+    metadata,
+    sa.Column("prediction_id", sa.BigInteger, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("probability", sa.Float, nullable=False),
+    sa.Column("threshold", sa.Float, nullable=False),
+    sa.Column("positive", sa.Boolean, nullable=False),
+)
+
+# Who works, and what is counted --------------------------------------------------------------------------------------
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", Id, primary_key=True),  # one incarnation
+    _text("name"),
+    _text("device"),
+    _text("host"),
+    sa.Column("pid", sa.Integer, nullable=False),
+    _text("queues"),
+    _text("stage"),
+    _when("started_at", nullable=False),
+    _when("lease_until", nullable=False),
+    _when("claimed_at"),
+    _when("progress_at"),
+    _when("ended_at"),
+    sa.Index("ix_workers_ended_at", "ended_at"),
+)
+
+cards = sa.Table(
+    "cards",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _text("version"),
+    _text("modality"),
+    _text("digest"),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("card", sa.JSON, nullable=False),
+    _when("changed_at", nullable=False),
+)
+
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("metric", sa.Text, primary_key=True),
+    sa.Column("labels", sa.Text, primary_key=True),  # JSON list of label values
+    sa.Column("slot", sa.Text, primary_key=True),  # who counts, so that two processes never wait for one row
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+slots = sa.Table(
+    "slots",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("samples", sa.JSON, nullable=False),  # histograms and gauges of one role's process
+    _when("written_at", nullable=False),
+)

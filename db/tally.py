@@ -1,0 +1,44 @@
+"""Counters that survive kills and pruning: rows raised in the transaction that they count."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from db.tables import tallies
+
+#: (metric, label values) → by how much it rose.
+Counts = Counter[tuple[str, tuple[str, ...]]]
+
+
+def raise_tallies(connection: sa.Connection, slot: str, counts: Mapping[tuple[str, tuple[str, ...]], int]) -> None:
+    """Add ``counts`` to the rows of ``slot``; call it last, so that a row is locked for as short as can be."""
+    rows = [
+        {"metric": metric, "labels": json.dumps(labels), "slot": slot, "value": value}
+        for (metric, labels), value in sorted(counts.items())
+        if value
+    ]
+    if rows:
+        insert = insert_for(connection, tallies)
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["metric", "labels", "slot"], set_={"value": tallies.c.value + insert.excluded.value}
+            ),
+            rows,
+        )
+
+
+def read_tallies(connection: sa.Connection) -> dict[str, dict[tuple[str, ...], int]]:
+    """Metric → label values → the sum over all slots."""
+    query = sa.select(tallies.c.metric, tallies.c.labels, sa.func.sum(tallies.c.value)).group_by(tallies.c.metric, tallies.c.labels)
+    table: dict[str, dict[tuple[str, ...], int]] = {}
+    for metric, labels, value in connection.execute(query):
+        table.setdefault(metric, {})[tuple(json.loads(labels))] = int(value)
+    return table
+
+
+def insert_for(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows ON CONFLICT in this connection's dialect."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

@@ -1,0 +1,114 @@
+"""The patient's timeline: results by identity and version, and the stays whose windows they fall into."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from db import stays
+from db.commit import Commit, Outcome
+from db.tables import analytes_seen, points, refused_points
+from db.tally import insert_for
+from stream.arrival import AddResults, Arrival, Result
+from stream.points import FLAG_CORRECTED
+
+#: ``analytes_seen`` is written at most this often for one code.
+_SEEN_EVERY = timedelta(hours=1)
+
+
+def add_results(commit: Commit, arrival: Arrival, ask: AddResults, input_id: int) -> Outcome:
+    """Lay results on the timeline; newer versions replace older ones, and stays that they touch are judged again."""
+    stored = _stored(commit.connection, ask.results)
+    changes = [change for result in ask.results if (change := _change(stored, arrival, result, input_id))]
+    _write(commit.connection, changes)
+    _refuse(commit.connection, arrival, ask, input_id)
+    _see(commit, {result.code for result in ask.results})
+    times = {row[name] for row in changes for name in ("observed_at", "replaced_at") if row[name]}
+    removed = {row["replaced_at"] for row in changes if row["value"] is None and row["replaced_at"]}
+    touched = stays.touch(commit, arrival, times, input_id, removed=removed)
+    if touched:
+        return Outcome("collecting")
+    if changes:
+        return Outcome("timeline", _refusals(ask))
+    return Outcome("not_used", "duplicate: every result is known" if ask.results else _refusals(ask) or "no result with a value")
+
+
+def _refusals(ask: AddResults) -> str:
+    """The refused points in words, at most five of them."""
+    named = [f"{point['code']}: {point['reason']}" for point in ask.refused]
+    return "refused: " + "; ".join(named[:5] + (["…"] if len(named) > 5 else [])) if named else ""
+
+
+def _stored(connection: sa.Connection, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
+    """The points of the same results that are on the timeline already, by identity."""
+    bases = sorted({result.base for result in results})
+    rows: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(bases), 500):
+        query = sa.select(points).where(points.c.base.in_(bases[start : start + 500]))
+        rows.update({row["identity"]: dict(row) for row in connection.execute(query).mappings()})
+    return rows
+
+
+def _change(stored: dict[str, dict[str, Any]], arrival: Arrival, result: Result, input_id: int) -> dict[str, Any] | None:
+    """The row to write, or None when the timeline knows this version or a newer one."""
+    identity = _identity(stored, result)
+    old = stored.get(identity)
+    if old and (result.version_at < old["version_at"] or _same(old, result)):
+        return None
+    row = {
+        "identity": identity,
+        "base": result.base,
+        "patient_key": arrival.patient_key,
+        "code": result.code,
+        "value": result.value,
+        "flags": result.flags | (FLAG_CORRECTED if old else 0),
+        "observed_at": result.observed_at,
+        "available_at": result.available_at,
+        "version_at": result.version_at,
+        "input_id": input_id,
+    }
+    stored[identity] = row
+    return {**row, "replaced_at": old["observed_at"] if old else None}
+
+
+def _identity(stored: dict[str, dict[str, Any]], result: Result) -> str:
+    """The base alone; with the observation time where the base stands, or stood, more than once in one message."""
+    timed = f"{result.base}@{result.observed_at.isoformat()}"
+    return timed if result.repeated or timed in stored else result.base
+
+
+def _same(old: dict[str, Any], result: Result) -> bool:
+    unchanged = old["value"] == result.value and old["code"] == result.code and old["observed_at"] == result.observed_at
+    return bool(unchanged and old["flags"] & ~FLAG_CORRECTED == result.flags & ~FLAG_CORRECTED)
+
+
+def _write(connection: sa.Connection, changes: Sequence[dict[str, Any]]) -> None:
+    rows = {row["identity"]: {name: value for name, value in row.items() if name != "replaced_at"} for row in changes}
+    if rows:
+        insert = insert_for(connection, points)
+        kept = ("identity", "base", "id")
+        new = {column.name: insert.excluded[column.name] for column in points.c if column.name not in kept}
+        connection.execute(insert.on_conflict_do_update(index_elements=["identity"], set_=new), list(rows.values()))
+
+
+def _refuse(connection: sa.Connection, arrival: Arrival, ask: AddResults, input_id: int) -> None:
+    rows = [{"patient_key": arrival.patient_key, "input_id": input_id, **point} for point in ask.refused]
+    if rows:
+        connection.execute(sa.insert(refused_points), rows)
+
+
+def _see(commit: Commit, codes: set[str]) -> None:
+    """Remember that this installation gets these analytes."""
+    recent = sa.select(analytes_seen.c.code).where(analytes_seen.c.last_seen_at > commit.now - _SEEN_EVERY)
+    missing = sorted(codes - set(commit.connection.execute(recent).scalars()))
+    if missing:
+        insert = insert_for(commit.connection, analytes_seen)
+        statement = insert.on_conflict_do_update(index_elements=["code"], set_={"last_seen_at": insert.excluded.last_seen_at})
+        commit.connection.execute(statement, [{"code": code, "last_seen_at": commit.now} for code in missing])
+
+
+def analytes_not_seen_since(connection: sa.Connection, moment: datetime, codes: Iterable[str]) -> list[str]:
+    """Those of ``codes`` that have not arrived since ``moment``: not connected, which is not the same as not measured."""
+    seen = sa.select(analytes_seen.c.code).where(analytes_seen.c.last_seen_at > moment)
+    return sorted(set(codes) - set(connection.execute(seen).scalars()))

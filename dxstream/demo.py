@@ -1,0 +1,211 @@
+"""The demo: ``up``, a simulated hospital over the real ports, and an account of all that was sent."""
+
+import os
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from db import report
+from db.engine import Database
+from dxstream.embedded_redis import free_port
+from dxstream.home import held, read_addresses
+from dxstream.hospital.book import Book, compare
+from dxstream.hospital.lines import Ports
+from dxstream.hospital.planning import Plan, plan
+from dxstream.hospital.send import send_all
+from dxstream.show import print_addresses, print_status, print_table, said
+from dxstream.up import Installation, addresses
+from stream.errors import DxstreamError, Temporary
+from stream.settings import Settings
+
+#: Longest silence of the ledger before the demo gives up, in seconds; a stay gathers for a minute at the most.
+PATIENCE = 120.0
+
+_PORTS = ("dicom_port", "mllp_port", "http_port", "metrics_port")
+
+
+def run_demo(settings: Settings, events: int, *, seed: int | None, stay: bool, console: Console) -> bool:
+    """True when all that was sent is accounted for and every event ended ``done``."""
+    settings = _with_free_ports(settings, console)
+    with held(settings.home):
+        installation = Installation(settings, quiet=True)
+        stop = threading.Event()
+        watcher = threading.Thread(target=installation.watch, args=(stop,), daemon=True)
+        try:
+            with console.status("starting Redis, the intake, the keeper and the workers"):
+                installation.start()
+            watcher.start()
+            print_addresses(addresses(installation.settings))
+            agreed = _run(installation, plan(events, secrets.randbits(31) if seed is None else seed, datetime.now(UTC)), console)
+            if stay:
+                _stay(console)
+        finally:
+            stop.set()
+            with suppress(RuntimeError):
+                watcher.join()
+            installation.stop()
+    return agreed
+
+
+def _run(installation: Installation, cases: Plan, console: Console) -> bool:
+    book = Book(installation.settings.home / "books" / f"{cases.seed}.jsonl")
+    began = time.monotonic()
+    _send(installation.settings, cases, book, console)
+    _drain(installation.database, console)
+    with installation.database.read() as connection:
+        inputs, predictions = report.list_inputs(connection), report.list_predictions(connection)
+        events = {event["id"]: event for event in report.list_events(connection)}
+        status = report.status(connection, installation.database.now(connection))
+    own = _own(book, inputs)
+    _print_predictions(own, events, predictions)
+    _print_odd(cases, own, events, predictions)
+    print_status(status)
+    wrong = compare(book, inputs) + _unfinished(own, events) + _doubled(predictions)
+    for line in wrong[:20]:
+        console.print(f"[red]does not agree:[/red] {line}")
+    verdict = f"{len(book.entries())} things were sent, {len(own)} inputs are accounted for, in {time.monotonic() - began:.0f} s"
+    console.print(f"[red]{len(wrong)} things do not agree[/red]" if wrong else f"[green]all agree[/green]: {verdict}")
+    return not wrong
+
+
+def _with_free_ports(settings: Settings, console: Console) -> Settings:
+    """Ports that nobody chose and somebody has are replaced by free ones."""
+    changed = {}
+    for name in _PORTS:
+        if f"DXSTREAM_{name.upper()}" not in os.environ and not _is_free(getattr(settings, name)):
+            changed[name] = free_port()
+            console.print(f"port {getattr(settings, name)} is taken, so {name.removesuffix('_port')} listens on {changed[name]}")
+    return replace(settings, **changed)
+
+
+def _is_free(port: int) -> bool:
+    import socket  # noqa: PLC0415
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _send(settings: Settings, cases: Plan, book: Book, console: Console) -> None:
+    found = read_addresses(settings.home)
+    ports = Ports(
+        host="127.0.0.1",
+        dicom=found["dicom"],
+        ae_title=settings.ae_title,
+        mllp=found["mllp"],
+        http=found["http"],
+        token=settings.http_token,
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("the hospital sends", total=cases.n)
+        send_all(cases, ports, book, lambda number: bar.advance(task, number))
+
+
+def _drain(database: Database, console: Console) -> None:
+    """Until nothing gathers, waits or is leased; raises DxstreamError when nothing moves for too long."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("the workers judge", total=None)
+        last: tuple[Any, ...] = ()
+        moved = time.monotonic()
+        while True:
+            now = _now(database)
+            if now is not None:
+                done, open_ones, gathering = now
+                bar.update(task, total=done + open_ones + gathering, completed=done)
+                if not open_ones and not gathering:
+                    return
+                if now != last:
+                    last, moved = now, time.monotonic()
+            if time.monotonic() - moved > PATIENCE:
+                raise DxstreamError("nothing moves any more; the logs are in the home's folder logs")
+            time.sleep(0.2)
+
+
+def _now(database: Database) -> tuple[int, int, int] | None:
+    """(events done or dead, events open, cases that gather), or None while the database is away."""
+    try:
+        with database.read() as connection:
+            now = database.now(connection)
+            events = report.status(connection, now)["events"]
+            gathering = sum(number for number, _ in report.open_cases(connection, now).values())
+    except Temporary:
+        return None
+    return events["done"] + events["dead"], events["received"] - events["done"] - events["dead"], gathering
+
+
+def _own(book: Book, inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    sent = {entry.sender_id for entry in book.entries()}
+    return [row for row in inputs if row["sender_id"] in sent]
+
+
+def _unfinished(own: Sequence[dict[str, Any]], events: dict[int, dict[str, Any]]) -> list[str]:
+    ids = {row["event_id"] for row in own if row["event_id"]}
+    return [f"event {number} is {events[number]['state']}: {events[number]['reason']}" for number in ids if events[number]["state"] != "done"]
+
+
+def _doubled(predictions: Sequence[dict[str, Any]]) -> list[str]:
+    seen = Counter((one["event_id"], one["model_digest"]) for one in predictions)
+    return [f"event {event_id} has {number} predictions of one model" for (event_id, _), number in seen.items() if number > 1]
+
+
+def _print_predictions(own: Sequence[dict[str, Any]], events: dict[int, dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> None:
+    ids = {row["event_id"] for row in own}
+    shown = [one for one in predictions if one["event_id"] in ids]
+    by_modality = [next((one for one in shown if one["modality"] == kind), None) for kind in ("scan", "lab", "note")]
+    counted = Counter((one["modality"], one["model"], one["status"], said(one).split(" ")[0]) for one in shown)
+    del by_modality
+    print_table("predictions (routing aids and triage hints for research, not diagnoses)", ("modality", "model", "status", "said", "events"), [
+        (*key, number) for key, number in sorted(counted.items())
+    ])  # fmt: skip
+    columns = ("event", "modality", "patient", "said", "latency s")
+    print_table("the last twelve", columns, [
+        (one["event_id"], one["modality"], one["patient_key"][:8], said(one), _latency(events[one["event_id"]])) for one in shown[-12:]
+    ])  # fmt: skip
+
+
+def _latency(event: dict[str, Any]) -> str:
+    return f"{(event['done_at'] - event['received_at']).total_seconds():.2f}"
+
+
+def _print_odd(
+    cases: Plan, own: Sequence[dict[str, Any]], events: dict[int, dict[str, Any]], predictions: Sequence[dict[str, Any]]
+) -> None:
+    rows = []
+    for case in cases.cases():
+        if case.note:
+            sent = {sending.sender_id for sending in case.sendings}
+            mine = [row for row in own if row["sender_id"] in sent]
+            rows.append((case.kind, case.note, case.expected, _what_became(mine, events, predictions)))
+    print_table("odd on purpose", ("kind", "what is odd", "expected", "what was said"), rows)
+
+
+def _what_became(mine: Sequence[dict[str, Any]], events: dict[int, dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
+    ids = sorted({row["event_id"] for row in mine if row["event_id"]})
+    if not ids:
+        return "no event: " + "; ".join(sorted({f"{row['disposition']} {row['reason']}".strip() for row in mine}))
+    words = [said(one) + f" [{one['status']}]" for one in predictions if one["event_id"] in ids]
+    words += [f"{events[number]['outcome']}: {events[number]['reason']}" for number in ids if events[number]["outcome"] != "predicted"]
+    return "; ".join(words) or "; ".join(events[number]["state"] for number in ids)
+
+
+def _stay(console: Console) -> None:
+    console.print("everything goes on running; Ctrl-C ends it")
+    stop: Callable[[float], bool] = threading.Event().wait
+    with suppress(KeyboardInterrupt):
+        while True:
+            stop(1.0)

@@ -1,0 +1,234 @@
+"""One process, one role: the intake with its feeds, a worker, or the keeper with ``/metrics``."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from db.cards import active_rows, record_cards
+from db.engine import Database
+from db.migrate import upgrade
+from db.slots import Slot
+from dxstream.home import content_folder, write_addresses
+from dxstream.metrics_server import MetricsServer
+from models.card import CARD_FILE
+from models.catalogue import list_cards
+from producers.door import Door
+from producers.intake import Intake
+from stream.content import ContentStore
+from stream.errors import Temporary
+from stream.feeds import FeedsConfig
+from stream.identity import Identities, read_hash_key
+from stream.metrics import Measures
+from stream.ring import Bell, RingThread
+from stream.settings import Settings
+from worker.device import parse_devices
+from worker.exposition import Ledger, keeper_ready
+from worker.keeper import Keeper, lab_window
+
+log = logging.getLogger(__name__)
+
+#: How long a role waits for the database when it starts, in seconds.
+PATIENCE = 60.0
+#: How often the intake brings its histograms and refusals into the ledger, in seconds.
+WRITE_SECONDS = 2.0
+
+
+def open_database(settings: Settings) -> Database:
+    """The ledger, at the newest migration, with this installation's cards made known; waits for a database that is away."""
+    database = Database(settings.database_url)
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            upgrade(database)
+            rows = [_card_row(card) for card in list_cards(settings.models)]
+            with database.write() as (connection, now):
+                record_cards(connection, now, rows)
+        except Temporary as error:
+            if time.monotonic() > end:
+                raise
+            log.warning("waiting for the database: %s", error)
+            time.sleep(1)
+        else:
+            return database
+
+
+def _card_row(card: Any) -> dict[str, Any]:
+    import json  # noqa: PLC0415
+
+    content = json.loads((card.folder / CARD_FILE).read_text(encoding="utf-8"))
+    return {"name": card.name, "version": card.version, "modality": card.kind, "digest": card.digest, "card": content}
+
+
+def wait_for_end() -> None:
+    """Until SIGTERM or Ctrl-C."""
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    asked.wait()
+
+
+def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None:
+    """Serve these feeds (``dicom``, ``hl7``, ``http``, ``folder``) behind one committer until asked to stop."""
+    database = open_database(settings)
+    measures = Measures()
+    ring = RingThread(Bell(settings.redis_url))
+    with database.read() as connection:
+        window, _ = lab_window(active_rows(connection))
+    intake = Intake(database, ring, measures, slot=slot, window=window)
+    config = FeedsConfig(settings.config)
+    identities = Identities(read_hash_key(settings.home, settings.hash_key), config.authorities)
+    door = Door(intake=intake, store=ContentStore(content_folder(settings)), identities=identities, feeds=config)
+    ring.start()
+    intake.start()
+    serving = [start(settings, door) for name, start in _FEEDS.items() if name in feeds]
+    writer = _Writer(database, intake, measures, slot)
+    writer.start()
+    log.info("the intake is ready: %s", ", ".join(feeds))
+    wait_for_end()
+    for feed in serving:
+        feed.stop()
+    intake.stop()
+    ring.stop()
+    writer.stop()
+
+
+def _start_dicom(settings: Settings, door: Door) -> Any:
+    from producers.dicom import DicomFeed  # noqa: PLC0415 - each feed's libraries only where it is served
+
+    feed = DicomFeed(door, bind=settings.bind, port=settings.dicom_port, ae_title=settings.ae_title)
+    feed.start()
+    write_addresses(settings.home, dicom=feed.port)
+    return feed
+
+
+def _start_hl7(settings: Settings, door: Door) -> Any:
+    from producers.mllp import MllpFeed  # noqa: PLC0415
+
+    feed = MllpFeed(door, bind=settings.bind, port=settings.mllp_port)
+    feed.start()
+    write_addresses(settings.home, mllp=feed.port)
+    return feed
+
+
+def _start_http(settings: Settings, door: Door) -> Any:
+    from producers.http import HttpFeed  # noqa: PLC0415
+
+    feed = HttpFeed(door, bind=settings.bind, port=settings.http_port, token=settings.http_token, ready=intake_ready(door))
+    feed.start()
+    write_addresses(settings.home, http=feed.port)
+    return feed
+
+
+def _start_folder(settings: Settings, door: Door) -> Any:
+    from dxstream.inbox import folder_feed  # noqa: PLC0415
+
+    feed = folder_feed(settings, door)
+    feed.start()
+    return feed
+
+
+_FEEDS: dict[str, Callable[[Settings, Door], Any]] = {
+    "dicom": _start_dicom,
+    "hl7": _start_hl7,
+    "http": _start_http,
+    "folder": _start_folder,
+}
+
+
+def intake_ready(door: Door) -> Callable[[], str | None]:
+    """A check of the intake's role: the store has room and the database answers. It does not depend on workers."""
+
+    def check() -> str | None:
+        try:
+            door.store.check_space()
+            with door.intake.database.read() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except Temporary as error:
+            return str(error)
+        return None
+
+    return check
+
+
+class _Writer:
+    """Brings the intake's histograms, refusals and the time of each feed's last input into the ledger."""
+
+    def __init__(self, database: Database, intake: Intake, measures: Measures, slot: str) -> None:
+        self.database, self.intake, self.measures = database, intake, measures
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="slot", daemon=True)
+        with database.read() as connection:
+            self._slot = Slot(connection, slot)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write a last time."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stop.wait(WRITE_SECONDS):
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        heard = [["dxstream_feed_last_received_timestamp_seconds", {"feed": feed}, at] for feed, at in self.intake.last_received.items()]
+        self.intake.write_refusals()
+        try:
+            with self.database.write() as (connection, now):
+                self._slot.write(connection, now, self.measures.samples() + heard)
+        except Temporary as error:
+            log.warning("the intake's measures wait: %s", error)
+
+
+def run_keeper(settings: Settings) -> None:
+    """Keep the ledger and serve ``/metrics``, ``/healthz`` and ``/readyz`` until asked to stop."""
+    database = open_database(settings)
+    bell = Bell(settings.redis_url)
+    keeper = Keeper(database, bell, ContentStore(content_folder(settings)))
+    server = MetricsServer(settings.bind, settings.metrics_port, Ledger(database, bell), keeper_ready(database))
+    server.start()
+    write_addresses(settings.home, metrics=server.port)
+    sweeping = threading.Thread(target=_or_die, args=(keeper.run,), name="keeper", daemon=True)
+    sweeping.start()
+    log.info("the keeper is ready")
+    wait_for_end()
+    keeper.stop.set()
+    sweeping.join(timeout=10)
+    server.stop()
+
+
+def _or_die(run: Callable[[], None]) -> None:
+    """A thread whose death is the process's: a supervisor starts it again, and nobody waits for a dead keeper."""
+    try:
+        run()
+    except BaseException:
+        log.exception("the keeper's thread died; this process ends")
+        os._exit(1)
+
+
+def run_worker_role(settings: Settings, device: str, *, queues: Collection[str], name: str = "", threads: int = 0) -> None:
+    """Work on one device until asked to stop. Torch is imported only here, after the device is pinned."""
+    (chosen,) = parse_devices(device)
+    os.environ.update(chosen.environment)
+    from worker.process import WorkerOptions, run_worker  # noqa: PLC0415 - loads torch
+
+    options = WorkerOptions(
+        name=name or f"{socket.gethostname()}-{chosen.name}",
+        device=chosen,
+        redis_url=settings.redis_url,
+        content=Path(content_folder(settings)),
+        models=settings.models,
+        queues=tuple(queues),
+        threads=threads or os.cpu_count() or 1,
+    )
+    run_worker(open_database(settings), options)

@@ -1,0 +1,189 @@
+"""Everything on this machine: Redis, the intake, the keeper and a worker a device, supervised, in one session."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from db.engine import Database
+from db.leases import end_worker
+from db.report import live_workers
+from db.tables import workers
+from db.tally import Counts, raise_tallies
+from dxstream.embedded_redis import free_port, redis_child, wait_for_redis
+from dxstream.home import held, read_addresses, write_addresses
+from dxstream.processes import Child
+from dxstream.roles import open_database
+from stream.errors import DxstreamError, Temporary
+from stream.settings import Settings
+from worker.device import Device, parse_devices
+
+log = logging.getLogger(__name__)
+
+#: How long everything may take to come up, in seconds; a worker loads torch and every model.
+PATIENCE = 120.0
+#: How often the children are looked at, in seconds.
+WATCH_SECONDS = 0.2
+
+
+@dataclass
+class Installation:
+    """All processes of one home. ``quiet``: their logs go to files of the home instead of standard error."""
+
+    settings: Settings
+    quiet: bool = False
+    children: list[Child] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start everything and wait until it is ready; raises DxstreamError."""
+        self._start_redis()
+        self.database = open_database(self.settings)
+        write_addresses(self.settings.home, redis_url=self.settings.redis_url, pid=os.getpid())
+        self._add("intake", "serve", "all")
+        self._add("keeper", "keeper")
+        devices = parse_devices(self.settings.devices)
+        threads = max(1, (os.cpu_count() or 1) // len(devices))
+        for device in devices:
+            self._add_worker(device, threads)
+        self._wait(lambda: self._answers("http", "/readyz") and self._answers("metrics", "/readyz"), "the ports")
+        self._wait(lambda: self._working() >= len(devices), "the workers")
+
+    def watch(self, stop: threading.Event) -> None:
+        """Start what dies again, until ``stop`` is set."""
+        while not stop.wait(WATCH_SECONDS):
+            for child in self.children:
+                child.watch()
+
+    def stop(self) -> None:
+        """Drain: no more input, then the workers finish their batches, then the rest; Redis last."""
+        for group in (("intake",), ("worker",), ("keeper",), ("redis",)):
+            ending = [child for child in self.children if child.name.startswith(group)]
+            for child in ending:
+                child.ask_to_stop()
+            for child in ending:
+                child.wait()
+        self.database.close()
+
+    def _start_redis(self) -> None:
+        if not self.settings.redis_url:
+            port = free_port()
+            self.settings = replace(self.settings, redis_url=f"redis://127.0.0.1:{port}/0")
+            child = redis_child(self.settings.home, port, self._log("redis"))
+            child.start()
+            self.children.append(child)
+        wait_for_redis(self.settings.redis_url)
+
+    def _add(self, name: str, *arguments: str, died: Callable[[], None] = lambda: None, **environment: str) -> None:
+        child = Child(
+            name=name,
+            command=[sys.executable, "-m", "dxstream", *arguments],
+            environment={**self._environment(), **environment},
+            log_file=self._log(name),
+            died=died,
+        )
+        child.start()
+        self.children.append(child)
+
+    def _add_worker(self, device: Device, threads: int) -> None:
+        arguments = ["worker", "--device", device.kind, "--name", device.name, "--threads", str(threads)]
+        threads_of_libraries = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        release = self._release(device.name)
+        self._add(f"worker {device.name}", *arguments, died=release, **device.environment, **threads_of_libraries)
+
+    def _environment(self) -> dict[str, str]:
+        one = self.settings
+        values = {"HOME": one.home, "REDIS_URL": one.redis_url, "DATABASE_URL": one.database_url, "HASH_KEY": one.hash_key}
+        values |= {"DICOM_PORT": one.dicom_port, "MLLP_PORT": one.mllp_port, "HTTP_PORT": one.http_port}
+        values |= {"METRICS_PORT": one.metrics_port, "AE_TITLE": one.ae_title, "BIND": one.bind, "HTTP_TOKEN": one.http_token}
+        values |= {"INBOX": one.inbox, "CONFIG": one.config, "MODELS": one.models, "LOG_FORMAT": one.log_format}
+        return {f"DXSTREAM_{name}": str(value) for name, value in values.items()} | {"PYTHONUNBUFFERED": "1"}
+
+    def _log(self, name: str) -> Path | None:
+        if not self.quiet:
+            return None
+        folder = self.settings.home / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{name.replace(' ', '-')}.log"
+
+    def _release(self, name: str) -> Callable[[], None]:
+        """What a dead worker held comes free at once, not when its lease runs out."""
+
+        def release() -> None:
+            try:
+                with self.database.write() as (connection, now):
+                    counts = Counts()
+                    alive = (workers.c.name == name) & workers.c.ended_at.is_(None)
+                    for worker_id in connection.execute(sa.select(workers.c.id).where(alive)).scalars().all():
+                        end_worker(connection, now, worker_id, crashed=True, counts=counts)
+                    raise_tallies(connection, "up", counts)
+            except Temporary as error:
+                log.warning("the leases of %s run out by themselves: %s", name, error)
+
+        return release
+
+    def _answers(self, port: str, path: str) -> bool:
+        number = read_addresses(self.settings.home).get(port)
+        if not number:
+            return False
+        try:
+            with urllib.request.urlopen(f"http://{_reach(self.settings.bind)}:{number}{path}", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _working(self) -> int:
+        with self.database.read() as connection:
+            return sum(worker["alive"] for worker in live_workers(connection, self.database.now(connection)))
+
+    def _wait(self, ready: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not ready():
+            ended = [child.name for child in self.children if child.process and child.process.poll() is not None]
+            if ended:
+                raise DxstreamError(f"{ended[0]} ended while it started; its log says why")
+            if time.monotonic() > end:
+                raise DxstreamError(f"{what} did not come up within {PATIENCE:.0f} s")
+            time.sleep(0.1)
+
+
+def _reach(bind: str) -> str:
+    """The address under which this machine reaches a port bound to ``bind``."""
+    return "127.0.0.1" if bind == "0.0.0.0" else bind  # noqa: S104 - compared, not bound
+
+
+def addresses(settings: Settings) -> dict[str, str]:
+    """What to connect to, in words → address."""
+    ports, host = read_addresses(settings.home), _reach(settings.bind)
+    return {
+        f"DICOM C-STORE, AE title {settings.ae_title}": f"{host}:{ports.get('dicom')}",
+        "HL7 v2 over MLLP": f"{host}:{ports.get('mllp')}",
+        "FHIR R4": f"http://{host}:{ports.get('http')}/fhir",
+        "DICOMweb STOW-RS": f"http://{host}:{ports.get('http')}/dicom-web/studies",
+        "watched folder": str(settings.inbox),
+        "Prometheus": f"http://{host}:{ports.get('metrics')}/metrics",
+        "database": settings.database_url if settings.database_url.startswith("sqlite") else "DXSTREAM_DATABASE_URL",
+    }
+
+
+def run_up(settings: Settings, show: Callable[[dict[str, str]], None]) -> None:
+    """Start everything, show the addresses, run until SIGTERM or Ctrl-C, then drain."""
+    with held(settings.home):
+        installation = Installation(settings)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        try:
+            installation.start()
+            show(addresses(settings))
+            installation.watch(stop)
+        finally:
+            installation.stop()

@@ -1,0 +1,159 @@
+"""A model's card: all that may be known of it without loading it. Imports neither torch nor cv2.
+
+A card is ``card.json`` in a folder of its own, beside the files that it pins by sha256 (safetensors weights, a
+vocabulary). Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from stream.errors import DxstreamError
+
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "model.safetensors"
+AUTOENCODER_FILE = "autoencoder.safetensors"
+VOCABULARY_FILE = "vocabulary.json"
+
+
+class BadCard(DxstreamError):
+    """A card that cannot be read, or whose files are not the ones that it pins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The window of results that a lab model judges. ``origin``: the moment that minutes are counted from."""
+
+    origin: str
+    length_hours: float
+    speaks_at_hours: float
+    grace_minutes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyteInput:
+    """One analyte as a lab model takes it.
+
+    ``codes``: LOINC, the canonical one first. Values in ``unit`` are clipped to ``plausible``, taken by their natural
+    logarithm when ``log``, then standardised by ``mean`` and ``std`` (of the training part).
+    """
+
+    name: str
+    codes: tuple[str, ...]
+    unit: str
+    required: bool
+    plausible: tuple[float, float]
+    log: bool
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One trained model.
+
+    ``kind``: ``scan``, ``lab`` or ``note``. ``classes``: the labels of training examples; ``labels``: the findings in
+    output order, for two classes only the positive one. ``temperature`` and ``offset``: a logit z becomes
+    ``z / temperature + offset``. ``thresholds``: by finding, as used; ``operating_points``: named thresholds.
+    ``abstention``: where classes exclude each other, no finding is positive below it. ``gates``: thresholds of the
+    gates before and after the model. ``golden``: what the synthetic case of ``models.golden`` must give.
+    ``files``: name → sha256. ``digest``: sha256 of the card, which pins its files, so that it names the whole model.
+    """
+
+    name: str
+    version: str
+    kind: str
+    architecture: str
+    task: str
+    config: Mapping[str, Any]
+    classes: tuple[str, ...]
+    labels: tuple[str, ...]
+    intended_use: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    window: Window | None = None
+    analytes: tuple[AnalyteInput, ...] = ()
+    temperature: float = 1.0
+    offset: float = 0.0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    operating_point: str = ""
+    operating_points: Mapping[str, float] = field(default_factory=dict)
+    abstention: float = 0.0
+    gates: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    prevalence: Mapping[str, float] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[Mapping[str, str], ...] = ()
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    golden: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = Path()
+    digest: str = ""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether exactly one of the labels is true of an input."""
+        return len(self.labels) > 1
+
+
+def read_card(folder: Path) -> Card:
+    """The card in ``folder``; raises BadCard when there is none, it lacks something or its text is no card."""
+    path = folder / CARD_FILE
+    try:
+        raw = path.read_bytes()
+        return decode_card(raw, folder)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadCard(f"no readable card in {folder}: {type(error).__name__}: {error}") from error
+
+
+def decode_card(raw: bytes, folder: Path) -> Card:
+    """The card whose JSON text is ``raw``; raises ValueError, TypeError or KeyError when it is none."""
+    content = json.loads(raw)
+    if not isinstance(content, dict):
+        raise TypeError("a card is a JSON object")
+    content["window"] = Window(**content["window"]) if content.get("window") else None
+    content["analytes"] = tuple(_analyte(row) for row in content.get("analytes", ()))
+    for name in ("classes", "labels", "sources", "notes"):
+        content[name] = tuple(content.get(name, ()))
+    return Card(**content, folder=folder, digest=hashlib.sha256(raw).hexdigest())
+
+
+def _analyte(row: Mapping[str, Any]) -> AnalyteInput:
+    low, high = row["plausible"]
+    return AnalyteInput(**{**row, "codes": tuple(row["codes"]), "plausible": (low, high)})
+
+
+def encode_card(card: Card) -> bytes:
+    """The JSON text of ``card``, without what is known only once it is on disk (folder, digest)."""
+    names = [one.name for one in fields(card) if one.name not in ("folder", "digest")]
+    content = {name: _plain(getattr(card, name)) for name in names}
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in JSON's own types, floats to 9 significant digits (float32 survives unchanged)."""
+    if isinstance(value, Window | AnalyteInput):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_files(card: Card) -> None:
+    """Raises BadCard unless every file that the card pins is there, unchanged."""
+    for name, pinned in card.files.items():
+        path = card.folder / name
+        if not path.is_file():
+            raise BadCard(f"{card.name}: {name} is missing")
+        if file_digest(path) != pinned:
+            raise BadCard(f"{card.name}: {name} is not the file that the card pins")

@@ -1,0 +1,73 @@
+"""Which cards there are, and how a card becomes a model. Torch is imported only by ``load``."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.card import CARD_FILE, BadCard, Card, check_files, read_card
+
+if TYPE_CHECKING:
+    from models.model import Model
+
+#: The cards that are shipped.
+SHIPPED = Path(__file__).parent / "weights"
+
+#: Architecture, as a card names it → the module that has ``build(card, device) -> Model``.
+ARCHITECTURES = {
+    "residual-cnn": "models.scan",
+    "gru-window": "models.lab",
+    "bilstm-attention": "models.note",
+}
+
+
+def list_cards(*folders: Path) -> list[Card]:
+    """The shipped cards, then those in ``folders`` (each a folder of card folders, or a card's own), by name.
+
+    A card in ``folders`` replaces a shipped one of the same name and version.
+    """
+    cards: dict[tuple[str, str], Card] = {}
+    for folder in (SHIPPED, *folders):
+        for path in _card_folders(folder):
+            card = read_card(path)
+            cards[card.name, card.version] = card
+    return [cards[key] for key in sorted(cards)]
+
+
+def _card_folders(folder: Path) -> list[Path]:
+    if (folder / CARD_FILE).is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.glob(f"*/{CARD_FILE}"))
+
+
+def find_card(name: str | Path, *folders: Path) -> Card:
+    """The card in the folder ``name``, else the newest one of that name; raises BadCard when there is none."""
+    if (Path(name) / CARD_FILE).is_file():
+        return read_card(Path(name))
+    named = [card for card in list_cards(*folders) if card.name == str(name)]
+    if not named:
+        raise BadCard(f"no card named {name}")
+    return max(named, key=lambda card: _version(card.version))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def build(card: Card, device: str = "cpu") -> "Model":
+    """The model of a card with fresh weights; raises BadCard when its architecture is unknown."""
+    if card.architecture not in ARCHITECTURES:
+        raise BadCard(f"{card.name}: unknown architecture {card.architecture}")
+    model: Model = import_module(ARCHITECTURES[card.architecture]).build(card, device)
+    return model
+
+
+def load(card: Card | str | Path, device: str = "cpu") -> "Model":
+    """The model of a card (or of its folder, or its name) with its weights on ``device``, digests checked.
+
+    Raises BadCard when a file is not the one that the card pins or the architecture is unknown. ``warm_up`` it next.
+    """
+    card = card if isinstance(card, Card) else find_card(card)
+    check_files(card)
+    model = build(card, device)
+    model.load_weights()
+    return model

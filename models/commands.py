@@ -1,0 +1,87 @@
+"""What the command line calls for ``models list | train | evaluate``: plain values in, plain data out, no click."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from models.card import Card
+from models.catalogue import list_cards
+
+
+def list_command(*folders: Path) -> list[dict[str, Any]]:
+    """Name, version, digest and what matters of each card, shipped ones first. Loads no model."""
+    return [summary(card) for card in list_cards(*folders)]
+
+
+def summary(card: Card) -> dict[str, Any]:
+    """One line of the list."""
+    test = card.quality.get("test", {})
+    return {
+        "name": card.name,
+        "version": card.version,
+        "kind": card.kind,
+        "architecture": card.architecture,
+        "labels": list(card.labels),
+        "model_digest": card.digest,
+        "folder": str(card.folder),
+        "licence": card.licence,
+        "test": {name: test.get(name) for name in ("n", "accuracy", "auroc", "f1_macro", "coverage")},
+    }
+
+
+def train_command(
+    kind: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    epochs: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Trains, with a progress bar on standard error, and gives the new card's summary."""
+    from models.train import silent, train  # noqa: PLC0415  # torch is loaded only now
+
+    if not progress:
+        return summary(train(kind, data, out, seed=seed, device=device, epochs=epochs, tell=silent))
+    with _bar() as tell:
+        return summary(train(kind, data, out, seed=seed, device=device, epochs=epochs, tell=tell))
+
+
+@contextmanager
+def _bar() -> Iterator[Any]:
+    """A Tell that moves one bar for each network."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        known: dict[str, Any] = {}
+
+        def tell(what: str, done: int, most: int, loss: float) -> None:
+            if what not in known:
+                known[what] = bars.add_task(what, total=most, loss=loss)
+            bars.update(known[what], completed=done, loss=loss)
+
+        yield tell
+
+
+def evaluate_command(
+    card: str | Path,
+    data: str | Path,
+    *,
+    part: str = "all",
+    device: str = "cpu",
+    scores: str | Path | None = None,
+) -> dict[str, Any]:
+    """The figures of a card, named or by its folder, over labelled inputs; ``scores``: a CSV with each input's."""
+    from models.evaluate import evaluate  # noqa: PLC0415  # torch is loaded only now
+
+    return evaluate(card, data, part=part, device=device, scores=scores)

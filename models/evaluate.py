@@ -1,0 +1,162 @@
+"""How well a card does on labelled inputs: every one is scored at the card's threshold, the gates are told beside."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import Card
+from models.catalogue import load
+from models.example import Example
+from models.examples import read_examples
+from models.judge import probabilities
+from models.metrics import many_classes, share, two_classes
+from models.model import Model, Prepared, Scores
+from models.split import PARTS, Split
+from stream.errors import Refused, Rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One labelled input as the model sees it.
+
+    ``truth``: class number; ``chance``: (labels,) calibrated, None when there was nothing to compute with; ``refusal``:
+    what a gate says, empty when all let it pass.
+    """
+
+    id: str
+    label: str
+    truth: int
+    chance: NDArray[np.float64] | None
+    error: float
+    refusal: str
+
+
+def class_number(card: Card, label: str) -> int:
+    """The place of a label among the card's classes, case aside; raises Refused when it is none of them."""
+    names = [name.casefold() for name in card.classes]
+    if label.casefold() not in names:
+        raise Refused(f"label {label} is none of the card's: {', '.join(card.classes)}")
+    return names.index(label.casefold())
+
+
+def score(model: Model, examples: Iterable[Example]) -> Iterator[Scored]:
+    """Every example scored, in order, one batch in memory at a time."""
+    waiting: list[tuple[Example, Prepared]] = []
+    for example in examples:
+        try:
+            waiting.append((example, model.read(example.open())))
+        except Rejected as refusal:
+            yield from _scored(model, waiting)
+            waiting = []
+            truth = class_number(model.card, example.label)
+            yield Scored(id=example.id, label=example.label, truth=truth, chance=None, error=np.nan, refusal=refusal.reason)
+        if len(waiting) == model.batch_size:
+            yield from _scored(model, waiting)
+            waiting = []
+    yield from _scored(model, waiting)
+
+
+def _scored(model: Model, batch: Sequence[tuple[Example, Prepared]]) -> Iterator[Scored]:
+    told = model.infer([prepared for _, prepared in batch])
+    for (example, prepared), scores in zip(batch, told, strict=True):
+        yield _one(model, example, prepared, scores)
+
+
+def _one(model: Model, example: Example, prepared: Prepared, scores: Scores) -> Scored:
+    return Scored(
+        id=example.id,
+        label=example.label,
+        truth=class_number(model.card, example.label),
+        chance=probabilities(model.card, scores.logits),
+        error=scores.error,
+        refusal=model.refusal(prepared) or model.refusal_after(scores),
+    )
+
+
+def figures(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
+    """Every figure over the inputs that could be scored, at the card's threshold; empty where there is none."""
+    kept = [(one.truth, one.chance) for one in scored if one.chance is not None]
+    if not kept:
+        return {"n": 0}
+    truth, chance = np.array([one for one, _ in kept]), np.array([one for _, one in kept])
+    if card.exclusive:
+        abstained = float(np.mean(chance.max(axis=1) < card.abstention))
+        return {**many_classes(truth, chance, card.labels), "abstained": abstained}
+    label = card.labels[0]
+    return {
+        **two_classes(truth, chance[:, 0], card.thresholds.get(label, 0.5)),
+        "threshold": card.thresholds.get(label, 0.5),
+        "operating_point": card.operating_point,
+        "operating_points": {
+            name: _at_point(two_classes(truth, chance[:, 0], threshold)) for name, threshold in card.operating_points.items()
+        },
+    }
+
+
+def _at_point(found: dict[str, Any]) -> dict[str, Any]:
+    """The figures that change with the threshold."""
+    names = ("accuracy", "sensitivity", "specificity", "precision", "f1", "f1_macro", "min_se_ppv")
+    return {name: found[name] for name in names}
+
+
+def report(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
+    """Figures over all inputs, over those that every gate lets pass, and what the gates refuse."""
+    accepted = [one for one in scored if not one.refusal]
+    reasons = Counter(one.refusal.partition(":")[0] for one in scored if one.refusal)
+    return {
+        "model": card.name,
+        "version": card.version,
+        "model_digest": card.digest,
+        **figures(card, scored),
+        "unreadable": sum(one.chance is None for one in scored),
+        "coverage": share(len(accepted), len(scored)),
+        "rejected_by": dict(reasons.most_common()),
+        "accepted": figures(card, accepted),
+    }
+
+
+def part_of(card: Card, examples: Sequence[Example], part: str) -> Sequence[Example]:
+    """The examples of one part of the card's own split, or ``all``; raises Refused for a part that there is not."""
+    if part == "all":
+        return examples
+    if part not in PARTS:
+        raise Refused(f"no part is called {part}: all, {', '.join(PARTS)}")
+    return Split.from_recipe(card.split).parts(examples)[part]
+
+
+def evaluate(
+    card: Card | str | Path,
+    data: str | Path,
+    *,
+    part: str = "all",
+    device: str = "cpu",
+    scores: str | Path | None = None,
+) -> dict[str, Any]:
+    """The figures of a card (or its name or folder) over the labelled inputs under ``data``.
+
+    ``part``: all, or the train, validation or test part of the card's split; ``scores``: a CSV to write with each
+    input's id, label, probabilities, reconstruction error and what a gate says. Intended use is not checked: plain
+    pictures and notes carry no facts.
+    """
+    model = load(card, device)
+    examples = part_of(model.card, read_examples(model.card.kind, Path(data)), part)
+    scored = list(score(model, examples))
+    if scores is not None:
+        write_scores(model.card, scored, Path(scores))
+    return {**report(model.card, scored), "part": part}
+
+
+def write_scores(card: Card, scored: Iterable[Scored], path: Path) -> None:
+    """One row an input; probabilities in columns named as the findings."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "label", *card.labels, "reconstruction_error", "refusal"])
+        for one in scored:
+            chances = [""] * len(card.labels) if one.chance is None else [f"{chance:.9f}" for chance in one.chance]
+            writer.writerow([one.id, one.label, *chances, f"{one.error:.6g}", one.refusal])

@@ -1,0 +1,72 @@
+"""Is an event what a card is meant for? Checked before the model, on facts alone. Imports neither torch nor cv2.
+
+A card's ``intended_use`` is ``{fact: {"one_of": [...], "at_least": x, "below": y, "needed": bool}}``, facts named as in
+``stream.facts``. Texts are compared without case; a language by its primary subtag (BCP 47: ``en-GB`` is ``en``).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.card import Card
+from stream import facts as names
+from stream.errors import NotJudged, Rejected, Unmatched
+
+
+def check_intended_use(card: Card, facts: Mapping[str, Any]) -> None:
+    """Raises Unmatched when a known fact is outside the card's intended use, else Rejected when a needed one is unknown."""
+    for fact, rule in card.intended_use.items():
+        if _known(facts, fact) and not _fits(fact, rule, facts[fact]):
+            raise Unmatched(f"{card.name} is not meant for {fact} {facts[fact]}: {_words(rule)}")
+    for fact, rule in card.intended_use.items():
+        if rule.get("needed", True) and not _known(facts, fact):
+            raise Rejected(f"{fact} is unknown, {card.name} needs it: {_words(rule)}")
+
+
+def match(cards: Sequence[Card], modality: str, facts: Mapping[str, Any]) -> Card:
+    """The first of the active ``cards`` that is meant for an event of ``modality`` (scan, lab or note) with ``facts``.
+
+    When none is, raises the reason of the card that came nearest: Rejected (only a fact is missing) before Unmatched,
+    and of those the one with the fewest facts outside.
+    """
+    refusals: list[tuple[int, NotJudged]] = []
+    for card in cards:
+        if card.kind != modality:
+            continue
+        try:
+            check_intended_use(card, facts)
+        except NotJudged as refusal:
+            refusals.append((_outside(card, facts), refusal))
+        else:
+            return card
+    if not refusals:
+        raise Unmatched(f"no active model takes a {modality}")
+    raise min(refusals, key=lambda pair: pair[0])[1]
+
+
+def _outside(card: Card, facts: Mapping[str, Any]) -> int:
+    """How many known facts lie outside the card's intended use."""
+    rules = card.intended_use.items()
+    return sum(_known(facts, fact) and not _fits(fact, rule, facts[fact]) for fact, rule in rules)
+
+
+def _known(facts: Mapping[str, Any], fact: str) -> bool:
+    return facts.get(fact) not in (None, "")
+
+
+def _fits(fact: str, rule: Mapping[str, Any], value: Any) -> bool:
+    if "one_of" in rule:
+        return _text(fact, value) in {_text(fact, one) for one in rule["one_of"]}
+    return bool(rule.get("at_least", value) <= value and ("below" not in rule or value < rule["below"]))
+
+
+def _text(fact: str, value: Any) -> str:
+    text = str(value).strip().casefold()
+    return text.split("-")[0] if fact == names.LANGUAGE else text
+
+
+def _words(rule: Mapping[str, Any]) -> str:
+    """A rule in words, for the reason that is stored with the event."""
+    if "one_of" in rule:
+        return "only " + ", ".join(str(one) for one in rule["one_of"])
+    parts = [f"{words} {rule[key]:g}" for key, words in (("at_least", "from"), ("below", "below")) if key in rule]
+    return " and ".join(parts)

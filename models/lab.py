@@ -1,0 +1,131 @@
+"""A recurrent network (GRU) over an hourly window of results: values, masks, time gaps; age and sex beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.autoencoder import RowAutoencoder
+from models.card import BadCard, Card
+from models.model import Model, Prepared
+from models.window import SUMMARY, Scale, hourly, series, summary
+from stream import facts as names
+from stream.errors import Broken
+from stream.judgement import Sample
+from stream.points import decode_points
+
+#: Age as the network takes it: (years - 60) / 20; age known; male; sex known.
+STATICS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabConfig:
+    """``hours``: steps of the window; ``hidden``: of the GRU."""
+
+    hours: int = 48
+    hidden: int = 64
+    dropout: float = 0.3
+
+
+class LabNetwork(nn.Module):
+    """GRU over hours; its last state, its mean and its greatest over time, with the statics, through one hidden layer."""
+
+    def __init__(self, config: LabConfig, analytes: int, outputs: int) -> None:
+        super().__init__()
+        hidden = config.hidden
+        self.inward = nn.Sequential(nn.Linear(3 * analytes, hidden), nn.ReLU(), nn.Dropout(config.dropout))
+        self.recurrent = nn.GRU(hidden, hidden, batch_first=True)
+        self.head = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(3 * hidden + STATICS, hidden),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(hidden, outputs),
+        )
+
+    def forward(self, steps: Tensor, statics: Tensor) -> Tensor:
+        """(B, hours, 3 * analytes), (B, STATICS) → (B, outputs) logits."""
+        states, _ = self.recurrent(self.inward(steps))  # (B, hours, hidden)
+        pooled = torch.cat([states[:, -1], states.mean(dim=1), states.amax(dim=1), statics], dim=1)
+        return torch.as_tensor(self.head(pooled))
+
+
+class LabModel(Model):
+    """One window of points in, one event."""
+
+    batch_size = 256
+
+    def __init__(self, card: Card, device: str = "cpu") -> None:
+        if not card.analytes:
+            raise BadCard(f"{card.name} names no analytes")
+        self.config = LabConfig(**card.config)
+        self.scale = Scale.of(card.analytes)
+        width = len(card.analytes)
+        network = LabNetwork(self.config, width, len(card.labels))
+        super().__init__(card, network, RowAutoencoder(SUMMARY * width, 64, 24), device)
+
+    def read(self, sample: Sample) -> Prepared:
+        """``series``: (hours, 3 * analytes); ``statics``: (STATICS,); ``summary``: for the autoencoder."""
+        try:
+            points = decode_points(sample.contents[0])
+        except (ValueError, IndexError) as error:
+            raise Broken("not a window of points") from error
+        window = hourly(points, self.scale, self.config.hours)
+        arrays = {"series": series(window), "statics": statics(sample.facts), "summary": summary(window)}
+        measured = np.asarray(window.mask.any(axis=0))
+        details = {
+            "points": len(points),
+            "hours_with_points": int(window.mask.any(axis=1).sum()),
+            "analytes_measured": int(measured.sum()),
+            "implausible_points": window.implausible,
+            "unknown_points": window.unknown,
+            "outside_points": window.outside,
+            "refused_points": list(sample.facts.get(names.REFUSED_POINTS, ())),
+            "missing_required": self._missing(measured, sample.facts),
+        }
+        return Prepared(arrays=arrays, details=details)
+
+    def _missing(self, measured: NDArray[np.bool_], facts: Mapping[str, Any]) -> list[str]:
+        """Required analytes without a value, each with the reason: a lost feed is not the same as not measured."""
+        dead = set(facts.get(names.NOT_CONNECTED, ()))
+        absent = [one for one, there in zip(self.card.analytes, measured, strict=True) if one.required and not there]
+        return [f"{one.name}: {'not connected' if dead & set(one.codes) else 'not measured'}" for one in absent]
+
+    def refusal(self, prepared: Prepared) -> str:
+        """No points, a required analyte absent, or too little to judge."""
+        details, gates = prepared.details, self.card.gates
+        if not details["analytes_measured"]:
+            return "no points of any analyte that this model takes"
+        if details["missing_required"]:
+            return "required and absent: " + ", ".join(details["missing_required"])
+        for name in ("analytes_measured", "hours_with_points"):
+            if details[name] < gates.get(f"least_{name}", 0):
+                return f"too little: {name} {details[name]}, at least {gates[f'least_{name}']} are needed"
+        return ""
+
+    def logits(self, batch: Sequence[Prepared]) -> Tensor:
+        """(batch, labels)."""
+        return torch.as_tensor(self.network(self._stack(batch, "series"), self._stack(batch, "statics")))
+
+    def features(self, batch: Sequence[Prepared]) -> Tensor:
+        """(batch, SUMMARY * analytes)."""
+        return self._stack(batch, "summary")
+
+    def _stack(self, batch: Sequence[Prepared], name: str) -> Tensor:
+        return torch.from_numpy(np.stack([prepared.arrays[name] for prepared in batch])).to(self.device)
+
+
+def statics(facts: Mapping[str, Any]) -> NDArray[np.float32]:
+    """(STATICS,) from the facts; completed years, so that one patient gives the same number over every feed."""
+    age, sex = facts.get(names.AGE_YEARS), facts.get(names.SEX)
+    years = 0.0 if age is None else (float(int(age)) - 60.0) / 20.0
+    return np.array([years, age is not None, sex == "male", sex in ("male", "female")], np.float32)
+
+
+def build(card: Card, device: str = "cpu") -> LabModel:
+    """The model of a card, weights not yet loaded."""
+    return LabModel(card, device)

@@ -1,0 +1,122 @@
+"""What every model can do: prepare, infer, interpret. Only ``infer`` touches the device, so each can be timed alone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from models.card import AUTOENCODER_FILE, WEIGHTS_FILE, BadCard, Card
+from models.golden import golden_sample
+from models.judge import judge, probabilities
+from stream.errors import Fatal, Rejected
+from stream.judgement import Judgement, Sample
+
+#: How far a probability of the golden case may be from the card's (another CPU, a GPU, another number of threads).
+GOLDEN_TOLERANCE = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """One input as arrays without a batch axis, ready for the device; ``details`` ends up in the prediction."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What the networks said of one input. ``logits``: (labels,), uncalibrated; ``error``: the autoencoder's."""
+
+    logits: NDArray[np.float32]
+    error: float
+
+
+class Model(ABC):
+    """A card with its networks on a device. ``prepare`` and ``interpret`` may run on any thread, ``infer`` on one."""
+
+    #: The most inputs that one ``infer`` should get.
+    batch_size = 32
+
+    def __init__(self, card: Card, network: nn.Module, autoencoder: nn.Module, device: str = "cpu") -> None:
+        self.card = card
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval()
+        self.autoencoder = autoencoder.to(self.device).eval()
+
+    @abstractmethod
+    def read(self, sample: Sample) -> Prepared:
+        """The arrays of a sample, no gate applied; raises Rejected only where there is nothing to compute with."""
+
+    @abstractmethod
+    def refusal(self, prepared: Prepared) -> str:
+        """Why the gates before the model refuse the input; empty when they do not.
+
+        The words before the first colon are the same for every input that a gate refuses, what follows is about this one.
+        """
+
+    @abstractmethod
+    def logits(self, batch: Sequence[Prepared]) -> Tensor:
+        """(batch, labels): one forward pass of the network."""
+
+    @abstractmethod
+    def features(self, batch: Sequence[Prepared]) -> Tensor:
+        """(batch, …): what the autoencoder has to reconstruct."""
+
+    def prepare(self, sample: Sample) -> Prepared:
+        """The arrays of a sample; raises Rejected with the reason of a gate before the model. CPU only, thread-safe."""
+        prepared = self.read(sample)
+        reason = self.refusal(prepared)
+        if reason:
+            raise Rejected(reason)
+        return prepared
+
+    def infer(self, batch: Sequence[Prepared]) -> list[Scores]:
+        """The scores of each input, by one forward pass; one input's scores do not depend on the others."""
+        if not batch:
+            return []
+        with torch.inference_mode():
+            logits = self.logits(batch).float().cpu().numpy()
+            errors = self.autoencoder(self.features(batch)).float().cpu().numpy()
+        return [Scores(logits=row, error=float(error)) for row, error in zip(logits, errors, strict=True)]
+
+    def interpret(self, prepared: Prepared, scores: Scores) -> Judgement:
+        """What is said of the input; raises Rejected when the autoencoder finds it unlike anything seen in training."""
+        reason = self.refusal_after(scores)
+        if reason:
+            raise Rejected(reason)
+        return judge(self.card, scores.logits, scores.error, prepared.details)
+
+    def refusal_after(self, scores: Scores) -> str:
+        """Why the gate after the model refuses the input, in words; empty when it does not."""
+        limit = float(self.card.gates.get("reconstruction_error", float("inf")))
+        if scores.error <= limit:
+            return ""
+        return f"unlike anything seen in training: reconstruction error {scores.error:.3g}, the limit is {limit:.3g}"
+
+    def load_weights(self) -> None:
+        """Fills both networks from the card's folder; raises BadCard when the tensors do not fit."""
+        for network, name in ((self.network, WEIGHTS_FILE), (self.autoencoder, AUTOENCODER_FILE)):
+            try:
+                network.load_state_dict(load_file(self.card.folder / name, device=str(self.device)))
+            except (OSError, RuntimeError, SafetensorError) as error:
+                raise BadCard(f"{self.card.name}: {name} does not hold this architecture's weights") from error
+
+    def golden(self) -> dict[str, Any]:
+        """What the model says of the synthetic case of its kind: probabilities in label order, reconstruction error."""
+        prepared = self.read(golden_sample(self.card))
+        scores = self.infer([prepared])[0]
+        return {"probabilities": probabilities(self.card, scores.logits).tolist(), "error": scores.error}
+
+    def warm_up(self) -> None:
+        """Judges the golden case; raises Fatal unless the card's own probabilities come out. Then the model is ready."""
+        told = np.array(self.golden()["probabilities"])
+        expected = np.array(self.card.golden.get("probabilities", told))
+        if told.shape != expected.shape or np.abs(told - expected).max() > GOLDEN_TOLERANCE:
+            raise Fatal(f"{self.card.name} does not give the golden case its probabilities on {self.device}")

@@ -1,0 +1,60 @@
+"""How each kind of model is trained: what a kind knows that the training loop does not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from models.model import Model, Prepared
+from models.split import Split
+from models.words import Vocabulary
+from stream.judgement import Sample
+
+Augment = Callable[[Prepared, np.random.Generator], Prepared]
+
+#: Kind → the module that has its RECIPE.
+RECIPES = {"scan": "models.recipe_scan", "lab": "models.recipe_lab", "note": "models.recipe_note"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What the training part decides of a card before there are weights."""
+
+    config: Mapping[str, Any]
+    card: Mapping[str, Any] = field(default_factory=dict)
+    vocabulary: Vocabulary | None = None
+
+
+def as_it_is(_model: Model, _training: Sequence[Prepared]) -> None:
+    """Leaves the fresh weights alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """``patience``: epochs without a better validation loss before it stops; ``draft``: config, training samples → Draft.
+
+    ``gates``: validation part → thresholds of the gates before the model. ``variants``: name → what else each
+    test sample is tried as, so that the card can say what a missing feed costs.
+    """
+
+    architecture: str
+    epochs: int
+    patience: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    autoencoder_epochs: int
+    split: Split
+    draft: Callable[[Mapping[str, Any], Sequence[Sample]], Draft]
+    augment: Augment
+    gates: Callable[[Sequence[Prepared]], dict[str, Any]]
+    start: Callable[[Model, Sequence[Prepared]], None] = as_it_is
+    variants: Mapping[str, Callable[[Sample], Sample]] = field(default_factory=dict)
+
+
+def recipe_of(kind: str) -> Recipe:
+    """The recipe of a kind."""
+    recipe: Recipe = import_module(RECIPES[kind]).RECIPE
+    return recipe

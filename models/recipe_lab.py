@@ -1,0 +1,112 @@
+"""Training of the lab model: which analytes there are and their scale, feeds that fall away, gates."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import AnalyteInput, Window
+from models.lab import LabConfig
+from models.model import Prepared
+from models.recipe import Draft, Recipe
+from models.split import Split
+from stream.judgement import Sample
+from stream.labs import Analyte, Analytes
+from stream.points import decode_points, encode_points
+
+#: An analyte is taken when at least this share of the training windows has it.
+LEAST_WINDOWS = 0.03
+#: Analytes are required, the most measured first, as long as this share of the training windows has them all.
+ALL_REQUIRED = 0.99
+#: Plausible ranges wider than this ratio are taken by their logarithm.
+SKEWED = 50.0
+
+
+def draft(config: Mapping[str, Any], samples: Sequence[Sample]) -> Draft:
+    """The analytes that occur, in the order of LOINC codes' rows in ``labs.csv``, with their scale."""
+    table = Analytes.read()
+    windows = [decode_points(sample.contents[0]) for sample in samples]
+    present = [{table.canonical(code.decode()) for code in np.unique(points["code"])} for points in windows]
+    counts = Counter(code for codes in present for code in codes)
+    taken = [row for row in table.rows if counts[row.codes[0]] >= LEAST_WINDOWS * len(samples)]
+    required = _required([row.codes[0] for row in taken], counts, present)
+    every = np.concatenate(windows)
+    inputs = [_input(row, _values(every, row), row.codes[0] in required) for row in taken]
+    window = Window(origin="icu_admission", length_hours=48, speaks_at_hours=48, grace_minutes=60)
+    return Draft(config=asdict(LabConfig(**config)), card={"analytes": tuple(inputs), "window": window})
+
+
+def _required(codes: Sequence[str], counts: Counter[str], present: Sequence[set[str]]) -> set[str]:
+    """The most measured analytes that ALL_REQUIRED of the windows have together."""
+    chosen: set[str] = set()
+    for code in sorted(codes, key=lambda code: -counts[code]):
+        together = chosen | {code}
+        if np.mean([together <= codes_there for codes_there in present]) < ALL_REQUIRED:
+            break
+        chosen = together
+    return chosen
+
+
+def _values(points: NDArray[np.void], row: Analyte) -> NDArray[np.float64]:
+    here = np.isin(points["code"], [code.encode() for code in row.codes])
+    return np.clip(points["value"][here].astype(np.float64), *row.plausible)
+
+
+def _input(row: Analyte, values: NDArray[np.float64], required: bool) -> AnalyteInput:
+    low, high = row.plausible
+    log = low > 0 and high / low >= SKEWED
+    level = np.log(values) if log else values
+    return AnalyteInput(
+        name=row.analyte,
+        codes=row.codes,
+        unit=row.unit,
+        required=required,
+        plausible=row.plausible,
+        log=log,
+        mean=float(level.mean()),
+        std=max(float(level.std()), 1e-6),
+    )
+
+
+def augment(prepared: Prepared, rng: np.random.Generator) -> Prepared:
+    """Some analytes fall away for the whole window, now and then most of them, as where a feed is not connected."""
+    series = prepared.arrays["series"].copy()
+    hours, width = series.shape[0], series.shape[1] // 3
+    share = rng.choice([0.05, 0.2, 0.5], p=[0.6, 0.3, 0.1])
+    gone = np.flatnonzero(rng.random(width) < share)
+    series[:, gone], series[:, width + gone], series[:, 2 * width + gone] = 0.0, 0.0, 1.0
+    series[:, :width] += rng.normal(0.0, 0.05, (hours, width)) * (series[:, :width] != 0)
+    return replace(prepared, arrays={**prepared.arrays, "series": series})
+
+
+def gates(validation: Sequence[Prepared]) -> dict[str, Any]:
+    """The two-in-a-thousand point of validation windows for how many analytes and hours there are."""
+    names = ("analytes_measured", "hours_with_points")
+    told = {name: [prepared.details[name] for prepared in validation] for name in names}
+    return {f"least_{name}": int(np.quantile(values, 0.002)) for name, values in told.items()}
+
+
+def laboratory_only(sample: Sample) -> Sample:
+    """Without vital signs and scores: only analytes that ``labs.csv`` gives a specimen."""
+    points = decode_points(sample.contents[0])
+    codes = [code.encode() for row in Analytes.read().rows if row.specimen for code in row.codes]
+    return replace(sample, contents=(encode_points(points[np.isin(points["code"], codes)]),))
+
+
+RECIPE = Recipe(
+    architecture="gru-window",
+    epochs=40,
+    patience=8,
+    batch=64,
+    learning_rate=2e-3,
+    weight_decay=1e-2,
+    autoencoder_epochs=40,
+    split=Split(validation=0.12, test=0.10),
+    draft=draft,
+    augment=augment,
+    gates=gates,
+    variants={"laboratory_only": laboratory_only},
+)

@@ -1,0 +1,43 @@
+"""Which part of a labelled set an example belongs to: by hash of its group, so that it never changes or leaks."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.example import Example
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Shares of the groups that are kept for validation and test. ``salt`` makes another draw of the same shares."""
+
+    validation: float = 0.15
+    test: float = 0.15
+    salt: str = "dxstream"
+
+    def part(self, group: str) -> str:
+        """``train``, ``validation`` or ``test``: sha256 of salt and group as a number in [0, 1), test from 0 on."""
+        first = hashlib.sha256(f"{self.salt}:{group}".encode()).digest()[:8]
+        place = int.from_bytes(first, "big") / 2**64
+        if place < self.test:
+            return "test"
+        return "validation" if place < self.test + self.validation else "train"
+
+    def parts(self, examples: Iterable[Example]) -> dict[str, list[Example]]:
+        """The examples of each part."""
+        found: dict[str, list[Example]] = {part: [] for part in PARTS}
+        for example in examples:
+            found[self.part(example.group)].append(example)
+        return found
+
+    def recipe(self) -> dict[str, Any]:
+        """As the card stores it; ``from_recipe`` reads it."""
+        return {"by": "sha256(salt:group)", **asdict(self)}
+
+    @classmethod
+    def from_recipe(cls, recipe: Mapping[str, Any]) -> "Split":
+        """The split that a card was trained with."""
+        return cls(validation=recipe["validation"], test=recipe["test"], salt=recipe["salt"])

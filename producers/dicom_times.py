@@ -1,0 +1,58 @@
+"""The dates and times of a DICOM header: DA, TM and DT values as Python's, in UTC where they are moments. Pure."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+
+#: Where the moment of acquisition is looked for after AcquisitionDateTime, the best first.
+_MOMENTS = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"), ("StudyDate", "StudyTime"))
+#: A clock this far ahead of ours is wrong, and its time is left out.
+_AHEAD = timedelta(minutes=5)
+
+#: TM: ``HHMMSS.FFFFFF``, from the right as little as is known; colons are of the old ACR-NEMA form.
+_TIME = re.compile(r"(\d\d):?(?:([0-5]\d)(?::?([0-5]\d|60)(?:\.(\d{1,6}))?)?)?")
+_OFFSET = re.compile(r"([+-])(\d\d)([0-5]\d)")
+
+
+def acquired(texts: Mapping[str, str], *, zone: tzinfo, received_at: datetime) -> datetime | None:
+    """When the image was taken, in UTC: a date alone is no time, and a time in the future is a wrong clock; then None."""
+    local = _offset(texts.get("TimezoneOffsetFromUTC", "")) or zone
+    stamp = texts.get("AcquisitionDateTime", "")
+    written, own = (stamp[:-5], _offset(stamp[-5:])) if _OFFSET.fullmatch(stamp[-5:]) else (stamp, None)
+    moments = [_moment(written[:8], written[8:], own or local)]
+    moments += [_moment(texts.get(day, ""), texts.get(clock, ""), local) for day, clock in _MOMENTS]
+    for moment in moments:
+        if moment is not None:
+            return moment if moment <= received_at + _AHEAD else None
+    return None
+
+
+def _moment(day: str, clock: str, zone: tzinfo) -> datetime | None:
+    on, at = date_of(day), _TIME.fullmatch(clock)
+    if on is None or at is None:
+        return None
+    hour, minute, second = int(at[1]), int(at[2] or 0), min(int(at[3] or 0), 59)
+    try:
+        local = datetime(on.year, on.month, on.day, hour, minute, second, int((at[4] or "0").ljust(6, "0")), tzinfo=zone)
+        return local.astimezone(UTC)
+    except (ValueError, OverflowError):  # hour 24 and more; the first or last day of all
+        return None
+
+
+def date_of(text: str) -> date | None:
+    """A DA value, ``YYYYMMDD`` or the old ``YYYY.MM.DD``."""
+    digits = text.replace(".", "")
+    if len(digits) != 8 or not (digits.isascii() and digits.isdigit()):
+        return None
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:  # a month 13, a 30 February
+        return None
+
+
+def _offset(text: str) -> timezone | None:
+    found = _OFFSET.fullmatch(text)
+    if found is None or int(found[2]) > 14:
+        return None
+    span = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    return timezone(span if found[1] == "+" else -span)

@@ -1,0 +1,154 @@
+"""One door: every feed submits arrivals here; one committer writes them in groups, and only then the sender is answered.
+
+All that arrived while the last commit was being written goes into the next. A group that fails is tried again one by one,
+so that only the culprit is refused.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.accept import Accepted, accept
+from db.engine import Database
+from db.tally import raise_tallies
+from stream.arrival import Arrival, Receipt
+from stream.errors import DxstreamError, Refused, Temporary
+from stream.metrics import Measures
+from stream.ring import RingThread
+from stream.window import Window
+
+log = logging.getLogger(__name__)
+
+#: The most arrivals that one commit takes.
+MAX_GROUP = 256
+
+
+@dataclass(frozen=True)
+class _Submission:
+    arrival: Arrival
+    began: float  # monotonic seconds
+    answer: Future[Receipt] = field(default_factory=Future)
+
+
+class Intake:
+    """The committer's thread. ``slot`` names this process in the tallies."""
+
+    def __init__(
+        self, database: Database, ring: RingThread, measures: Measures, *, slot: str, window: Window | None = None
+    ) -> None:
+        self.database = database
+        self.measures = measures
+        self.slot = slot
+        self.window = window or Window()
+        #: Feed → when it last brought something that was accepted, in seconds since 1970.
+        self.last_received: dict[str, float] = {}
+        self._ring = ring
+        self._waiting: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
+        self._refused: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self._refused_lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+
+    def start(self) -> None:
+        """Start committing."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what was submitted, then end; later submissions are answered Temporary."""
+        self._stopped.set()
+        self._waiting.put(None)
+        self._thread.join(timeout=30)
+        self.write_refusals()
+
+    def submit(self, arrival: Arrival) -> Future[Receipt]:
+        """Hand over one arrival; the future gives its Receipt after the commit, or raises Refused or Temporary."""
+        submission = _Submission(arrival, time.monotonic())
+        if self._stopped.is_set():
+            submission.answer.set_exception(Temporary("the intake is stopping"))
+        else:
+            self._waiting.put(submission)
+        return submission.answer
+
+    def refused(self, feed: str, reason: str) -> None:
+        """Count a refusal; ``reason`` is one of few words, never what was sent."""
+        with self._refused_lock:
+            self._refused["refused", (feed, reason)] += 1
+
+    def write_refusals(self) -> None:
+        """Bring the counted refusals and failed rings into the ledger; without a database they wait for the next time."""
+        with self._refused_lock:
+            counts, self._refused = self._refused, Counter()
+        counts["ring_failures", ()] += self._ring.bell.failures
+        self._ring.bell.failures = 0
+        if any(counts.values()):
+            try:
+                with self.database.write() as (connection, _):
+                    raise_tallies(connection, self.slot, counts)
+            except Temporary:
+                with self._refused_lock:
+                    self._refused.update(counts)
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            ended = False
+            while len(group) < MAX_GROUP and not self._waiting.empty():
+                submission = self._waiting.get()
+                if submission is None:
+                    ended = True
+                    break
+                group.append(submission)
+            self._commit(group)
+            if ended:
+                return
+
+    def _commit(self, group: list[_Submission]) -> None:
+        try:
+            accepted = self._write(group)
+        except Temporary as error:
+            _fail(group, error)
+        except (SQLAlchemyError, DxstreamError, ValueError, TypeError) as error:
+            self._one_by_one(group, error)
+        else:
+            self._answer(group, accepted)
+
+    def _one_by_one(self, group: list[_Submission], error: Exception) -> None:
+        if len(group) > 1:
+            for submission in group:
+                self._commit([submission])
+            return
+        log.warning("an input cannot be written: feed=%s error=%s", group[0].arrival.feed, type(error).__name__)
+        self.refused(group[0].arrival.feed, "cannot be written")
+        _fail(group, error if isinstance(error, Refused) else Refused("the ledger cannot hold this input"))
+
+    def _write(self, group: list[_Submission]) -> Accepted:
+        with self.database.write() as (connection, now):
+            arrivals = [submission.arrival for submission in group]
+            return accept(connection, now, arrivals, slot=self.slot, window=self.window)
+
+    def _answer(self, group: list[_Submission], accepted: Accepted) -> None:
+        committed = time.monotonic()
+        self._ring.want(accepted.rings)
+        for submission, receipt in zip(group, accepted.receipts, strict=True):
+            self.last_received[submission.arrival.feed] = time.time()
+            for modality in _modalities(submission.arrival):
+                self.measures.observe("dxstream_stage_seconds", committed - submission.began, modality=modality, stage="accept")
+            if submission.answer.set_running_or_notify_cancel():  # False when the sender has gone
+                submission.answer.set_result(receipt)
+
+
+def _modalities(arrival: Arrival) -> set[str]:
+    from_ask = {"JudgeNow": "scan", "JoinSeries": "scan", "WriteNote": "note", "CancelNote": "note"}
+    return {getattr(ask, "modality", from_ask.get(type(ask).__name__, "lab")) for ask in arrival.asks}
+
+
+def _fail(group: list[_Submission], error: Exception) -> None:
+    for submission in group:
+        if submission.answer.set_running_or_notify_cancel():
+            submission.answer.set_exception(error)

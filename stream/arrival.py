@@ -1,0 +1,144 @@
+"""What a producer's ``parse`` hands to the intake: one input and all that it asks of the ledger.
+
+Everything here has been checked: times are aware UTC, units are the analyte's own, identifiers are keyed hashes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from stream.content import Content
+from stream.queues import Lane
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeNow:
+    """Judge this input by itself, now: a projection image, a multi-frame instance, anything else that is one instance.
+
+    ``acquired_at``: when the image was taken or the document written.
+    """
+
+    case_key: str
+    modality: str
+    facts: Mapping[str, Any]
+    acquired_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinSeries:
+    """Add this instance to a series; it is complete after ``quiet_seconds`` without another, or at ``expected`` instances."""
+
+    case_key: str
+    facts: Mapping[str, Any]
+    quiet_seconds: float
+    expected: int | None = None
+    acquired_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteNote:
+    """A document's text, new or edited; the same ``case_key`` again is its next revision.
+
+    ``text``: None when only the document's status changed. ``available``: False while the document waits to be released
+    (TXA-17 DI, IN, IP).
+    """
+
+    case_key: str
+    text: Content | None
+    facts: Mapping[str, Any]
+    available: bool = True
+    acquired_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelNote:
+    """The sender took the document back: what was said of it is retracted."""
+
+    case_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One version of one result on the patient's timeline.
+
+    ``base``: hash of (assigning authority, filler order, code, sub-id). ``repeated``: the base stands more than once in
+    its message, so that the observation time is part of the identity. ``code``: the analyte's first LOINC code;
+    ``value``: in the analyte's unit, None when the result was removed (OBX-11 D, W; ``entered-in-error``).
+    ``version_at`` orders the versions: an older one never replaces a newer. ``flags``: see ``stream.points``.
+    """
+
+    base: str
+    code: str
+    value: float | None
+    flags: int
+    observed_at: datetime
+    available_at: datetime
+    version_at: datetime
+    repeated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddResults:
+    """Put results on the patient's timeline; ``refused``: points that were not taken, as ``{"code", "reason"}``."""
+
+    results: tuple[Result, ...]
+    refused: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A movement of a stay: an admission, a transfer, a discharge, or the undoing of one.
+
+    ``kind``: ``admit``, ``transfer``, ``discharge``, ``cancel_admit``, ``cancel_transfer``, ``cancel_discharge``.
+    ``stay``: hash of the visit. ``intensive``: the new location is on the list of intensive care locations; None when
+    no location was given. ``facts``: age and sex at the moment of the movement.
+    """
+
+    kind: str
+    stay: str
+    at: datetime
+    intensive: bool | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """Two patient keys are one person (ADT^A40): ``other`` becomes an alias of the arrival's patient."""
+
+    other: str
+
+
+Ask = JudgeNow | JoinSeries | WriteNote | CancelNote | AddResults | Move | Merge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One input.
+
+    ``identity``: what makes it the same input again, whatever feed it comes over. ``sender_id``: what its sender calls
+    it (SOP Instance UID, MSH-10, resource id, file name). ``not_used``: why nothing is asked, when ``asks`` is empty.
+    """
+
+    feed: str
+    identity: str
+    sender_id: str
+    content: Content
+    patient_key: str = ""
+    lane: Lane = Lane.ROUTINE
+    asks: tuple[Ask, ...] = ()
+    not_used: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What became of an arrival: the answer that the sender may now be given.
+
+    ``known``: this identity with this content was accepted before; ``conflict``: with other content, kept and flagged.
+    """
+
+    input_id: int
+    disposition: str
+    reason: str = ""
+    known: bool = False
+    conflict: bool = False

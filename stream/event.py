@@ -1,0 +1,89 @@
+"""One judgement asked for, as a worker holds it; and what the worker says of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from stream.judgement import Judgement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A claimed event. ``fence``: the number that this claim raised; ``alone``: it is a suspect, judged by itself.
+
+    ``series_id``: the case whose inputs are the content, where that is a series; else ``digest`` names the content.
+    ``reached``: database time when it was claimed.
+    """
+
+    id: int
+    case_key: str
+    revision: int
+    modality: str
+    lane: str
+    facts: Mapping[str, Any]
+    digest: str
+    inputs_through: int
+    fence: int
+    attempts: int
+    failures: int
+    alone: bool
+    received_at: datetime
+    acquired_at: datetime | None
+    as_of: datetime | None
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Which model answered: the words of ``predictions``."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """A model judged it."""
+
+    judgement: Judgement
+    model: Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotPredicted:
+    """``outcome``: rejected or unmatched, with the reason; ``model``: whose gate refused."""
+
+    outcome: str
+    reason: str
+    model: Model | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later:
+    """A temporary error: back to waiting until ``delay_seconds`` have gone by."""
+
+    reason: str
+    stage: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenUp:
+    """Dead: it can never be judged, or was tried too often."""
+
+    reason: str
+    stage: str
+
+
+Verdict = Predicted | NotPredicted | Later | GivenUp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """An event with its verdict and the seconds of its stages (fetch, prepare, infer)."""
+
+    event: Event
+    verdict: Verdict
+    seconds: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,114 @@
+"""What the operator says of each feed: time zone, authority, defaults, stat senders, quiet times, locations, documents.
+
+Read from the folder ``config``: ``feeds.toml``, ``authorities.csv``, ``locations.csv``, ``documents.csv``, ``labs.csv``.
+Each may be missing; what is shipped then holds. docs/connect-a-feed.md describes them.
+"""
+
+import codecs
+import csv
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from stream.labs import Analytes
+from stream.settings import BadSettingError
+
+SHIPPED = Path(__file__).parent
+
+#: Seconds of silence after which a series is complete, by DICOM Modality; ``quiet_seconds`` of a feed overrides it.
+QUIET_SECONDS = {"CT": 30.0, "MR": 60.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedConfig:
+    """One table of ``feeds.toml``. ``defaults``: facts that hold where the feed says nothing (they are marked as such)."""
+
+    name: str
+    time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    authority: str = ""
+    character_set: str = "utf-8"
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    default_units: Mapping[str, str] = field(default_factory=dict)
+    stat_senders: frozenset[str] = frozenset()
+    allowed_senders: frozenset[str] = frozenset()
+    quiet_seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def quiet(self, modality: str) -> float:
+        """Seconds without a further instance after which a series of this DICOM Modality is complete."""
+        return self.quiet_seconds.get(modality, QUIET_SECONDS.get(modality, 30.0))
+
+
+class FeedsConfig:
+    """The whole ``config`` folder. Reads each file once, when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def feed(self, name: str) -> FeedConfig:
+        """What is said of the feed ``dicom``, ``hl7``, ``fhir`` or ``folder``. Raises BadSettingError."""
+        return _feed_config(name, self._toml.get(name, {}))
+
+    @cached_property
+    def _toml(self) -> dict[str, Any]:
+        path = self.folder / "feeds.toml"
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    @cached_property
+    def authorities(self) -> Mapping[str, str]:
+        """``authorities.csv``: ``sent,authority`` → lower-case name as sent to the installation's name."""
+        return {row["sent"].strip().lower(): row["authority"].strip().lower() for row in self._rows("authorities.csv")}
+
+    @cached_property
+    def intensive_locations(self) -> frozenset[str]:
+        """Upper-case PV1-3.1 (or FHIR Location names) that are intensive care units: ``locations.csv``, ``location,kind``."""
+        return frozenset(row["location"].strip().upper() for row in self._rows("locations.csv") if row["kind"].strip() == "icu")
+
+    @cached_property
+    def documents(self) -> Mapping[str, str]:
+        """Allow-listed document types: code as sent (LOINC or local, upper case) → LOINC code: ``documents.csv``, ``sent,loinc``."""
+        return {row["sent"].strip().upper(): row["loinc"].strip() for row in self._rows("documents.csv")}
+
+    @cached_property
+    def local_codes(self) -> Mapping[str, str]:
+        """Local result codes (upper case) → LOINC code: ``codes.csv``, ``sent,loinc``."""
+        return {row["sent"].strip().upper(): row["loinc"].strip() for row in self._rows("codes.csv")}
+
+    @cached_property
+    def analytes(self) -> Analytes:
+        """The shipped ``labs.csv`` with the operator's rows laid over it."""
+        return Analytes.read(self.folder / "labs.csv")
+
+    def _rows(self, name: str) -> list[dict[str, str]]:
+        """The shipped rows, then the operator's: a later row of the same key wins."""
+        rows: list[dict[str, str]] = []
+        for path in (SHIPPED / name, self.folder / name):
+            if path.exists():
+                with path.open(newline="", encoding="utf-8") as file:
+                    rows += csv.DictReader(file)
+        return rows
+
+
+def _feed_config(name: str, table: Mapping[str, Any]) -> FeedConfig:
+    try:
+        zone = ZoneInfo(table.get("time_zone", "UTC"))
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise BadSettingError(f"feeds.toml: [{name}] time_zone is no IANA zone") from error
+    try:
+        codecs.lookup(table.get("character_set", "utf-8"))
+    except LookupError as error:
+        raise BadSettingError(f"feeds.toml: [{name}] character_set is none that Python knows") from error
+    return FeedConfig(
+        name=name,
+        time_zone=zone,
+        authority=table.get("authority", ""),
+        character_set=table.get("character_set", "utf-8"),
+        defaults=table.get("defaults", {}),
+        default_units=table.get("default_units", {}),
+        stat_senders=frozenset(table.get("stat_senders", ())),
+        allowed_senders=frozenset(table.get("allowed_senders", ())),
+        quiet_seconds=table.get("quiet_seconds", {}),
+    )

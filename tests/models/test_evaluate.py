@@ -1,0 +1,83 @@
+"""Evaluation scores every labelled input as the worker would, and tells of the gates beside."""
+
+import csv
+
+import numpy as np
+import pytest
+from model_samples import jpeg, picture, scan_folder
+
+from models.evaluate import evaluate
+from models.examples import read_examples
+from models.split import Split
+from stream.errors import Refused, Rejected
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def judged(model, sample):
+    """Probabilities by label, or the reason of the refusal."""
+    try:
+        prepared = model.prepare(sample)
+        findings = model.interpret(prepared, model.infer([prepared])[0]).findings
+    except Rejected as refusal:
+        return refusal.reason
+    return {finding.label: finding.probability for finding in findings}
+
+
+@pytest.mark.parametrize("kind", ["scan", "lab", "note"])
+def test_evaluation_equals_prepare_infer_interpret(kind, request, tmp_path):
+    model, source = request.getfixturevalue(f"{kind}_model"), request.getfixturevalue(f"{kind}s" if kind != "lab" else "stays")
+    evaluate(model.card, source, scores=tmp_path / "scores.csv")
+    written = {row["id"]: row for row in rows(tmp_path / "scores.csv")}
+    told = [(written[example.id], judged(model, example.open())) for example in read_examples(kind, source)[:40]]
+    assert [row["refusal"] for row, _ in told] == [one if isinstance(one, str) else "" for _, one in told]
+    accepted = [(row, one) for row, one in told if not isinstance(one, str)]
+    assert len(accepted) > 30
+    for row, chances in accepted:
+        assert {label: float(row[label]) for label in chances} == pytest.approx(chances, abs=1e-5)
+
+
+def test_figures_are_over_all_inputs_and_over_accepted_ones(scan_card, scans):
+    told = evaluate(scan_card, scans)
+    assert told["n"] == 120
+    assert told["accepted"]["n"] == round(told["coverage"] * 120)
+    keys = ("accuracy", "sensitivity", "specificity", "f1_macro", "auroc", "auprc", "min_se_ppv", "ece", "confusion")
+    assert all(told[key] is not None for key in keys)
+    assert np.sum(told["confusion"]) == 120
+
+
+def test_several_classes_are_told_one_by_one(note_card, notes):
+    told = evaluate(note_card, notes)
+    assert set(told["per_class"]) == {"bone", "heart", "skin"}
+    assert {"n", "sensitivity", "specificity", "precision", "f1", "auroc"} <= set(told["per_class"]["skin"])
+
+
+def test_the_parts_are_the_ones_of_the_card(lab_card, stays):
+    counts = [evaluate(lab_card, stays, part=part)["n"] for part in ("train", "validation", "test")]
+    assert sum(counts) == 240
+    assert counts == list(lab_card.training["n"].values())
+    assert Split.from_recipe(lab_card.split) == Split(validation=0.12, test=0.10)
+
+
+def test_a_part_that_does_not_exist_is_refused(lab_card, stays):
+    with pytest.raises(Refused, match="no part"):
+        evaluate(lab_card, stays, part="rest")
+
+
+def test_an_unreadable_input_is_counted_and_does_not_stop_the_rest(scan_card, tmp_path):
+    folder = scan_folder(tmp_path, 6)
+    (folder / "ILL" / "broken.jpeg").write_bytes(b"\xff\xd8nothing")
+    told = evaluate(scan_card, folder, scores=tmp_path / "s.csv")
+    assert (told["n"], told["unreadable"]) == (6, 1)
+    assert told["coverage"] <= 6 / 7
+    assert [row["ill"] == "" for row in rows(tmp_path / "s.csv")].count(True) == 1
+
+
+def test_a_label_that_the_card_does_not_have_is_refused(scan_card, tmp_path):
+    (tmp_path / "OTHER").mkdir()
+    (tmp_path / "OTHER" / "a.jpeg").write_bytes(jpeg(picture(0)))
+    with pytest.raises(Refused, match="label OTHER"):
+        evaluate(scan_card, tmp_path)

@@ -1,0 +1,131 @@
+"""The documented layouts, with their traps."""
+
+import csv
+import tarfile
+
+import numpy as np
+import pytest
+from model_samples import dicom, jpeg, picture
+
+from models.examples import read_examples
+from stream.errors import Refused
+from stream.points import decode_points
+
+STAY = """Time,Parameter,Value
+00:00,RecordID,1
+00:00,Age,54
+00:00,Gender,0
+00:00,Height,-1
+00:00,ICUType,4
+00:00,Weight,-1
+00:07,HR,73
+00:07,,12
+01:37,Temp,-17.8
+01:37,WBC,12500
+02:00,MechVent,1
+47:59,K,4.5
+"""
+OUTCOMES = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death\n1,6,1,5,-1,0\n2,6,1,5,2,1\n"
+
+
+@pytest.fixture
+def challenge(tmp_path):
+    (tmp_path / "set-a").mkdir()
+    (tmp_path / "set-a" / "1.txt").write_text(STAY)
+    (tmp_path / "set-a" / "2.txt").write_text("Time,Parameter,Value\n00:00,RecordID,2\n00:00,Age,-1\n00:00,Gender,-1\n")
+    (tmp_path / "Outcomes-a.txt").write_text(OUTCOMES)
+    return tmp_path
+
+
+def test_a_stay_holds_only_possible_values_of_known_analytes(challenge):
+    first, second = read_examples("lab", challenge)
+    points = decode_points(first.open().contents[0])
+    assert [(code, round(float(minute))) for code, minute in zip(points["code"], points["minute"], strict=True)] == [
+        (b"8867-4", 7),
+        (b"2823-3", 2879),
+    ]
+    assert dict(first.open().facts) == {"setting": "icu", "age_years": 54, "sex": "female"}
+    assert (first.label, second.label) == ("survival", "in-hospital death")
+
+
+def test_a_stay_with_only_static_rows_has_no_points_and_unknown_facts(challenge):
+    second = read_examples("lab", challenge)[1].open()
+    assert len(decode_points(second.contents[0])) == 0
+    assert dict(second.facts) == {"setting": "icu"}
+
+
+def test_a_tar_reads_as_its_folder(challenge, tmp_path):
+    packed = tmp_path / "all.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(challenge / "set-a", "set-a")
+        archive.add(challenge / "Outcomes-a.txt", "Outcomes-a.txt")
+    folder, tar = read_examples("lab", challenge), read_examples("lab", packed)
+    assert [(one.id, one.label, one.open()) for one in folder] == [(one.id, one.label, one.open()) for one in tar]
+
+
+def test_a_long_csv_is_converted_to_the_models_units(stays):
+    points = decode_points(read_examples("lab", stays)[0].open().contents[0])
+    creatinine = points[points["code"] == b"2160-0"]
+    assert len(creatinine) == 8
+    assert np.all((creatinine["value"] > 0.2) & (creatinine["value"] < 5))
+    assert creatinine["minute"][1] == 370
+
+
+def test_a_row_that_cannot_be_converted_is_told_of(tmp_path):
+    (tmp_path / "outcomes.csv").write_text("patient,label\np,a\n")
+    (tmp_path / "r.csv").write_text("patient,time,code,value,unit\np,0,2160-0,1.0,\np,0,2160-0,1.0,mg/dL\np,0,0-0,1,kg\n")
+    sample = read_examples("lab", tmp_path)[0].open()
+    assert len(decode_points(sample.contents[0])) == 1
+    assert [one["reason"] for one in sample.facts["refused_points"]] == ["no unit", "no analyte has this code"]
+
+
+def groups(path):
+    return {one.id: one.group for one in read_examples("scan", path)}
+
+
+def test_a_persons_numbering_restarts_per_type(tmp_path):
+    (tmp_path / "P").mkdir()
+    for number, name in enumerate(("person1_bacteria_1", "person1_bacteria_2", "person1_virus_6", "IM-0001-0001", "IM-0001-0002")):
+        (tmp_path / "P" / f"{name}.jpeg").write_bytes(jpeg(picture(0, number, 16)))
+    found = groups(tmp_path)
+    assert found["P/person1_bacteria_1.jpeg"] == found["P/person1_bacteria_2.jpeg"] != found["P/person1_virus_6.jpeg"]
+    assert found["P/IM-0001-0001.jpeg"] == found["P/IM-0001-0002.jpeg"]
+
+
+def test_exact_copies_of_two_patients_stay_together(tmp_path):
+    (tmp_path / "P").mkdir()
+    for name, seed in (("person1_virus_1", 1), ("person1_virus_2", 2), ("person2_virus_3", 2), ("person3_virus_4", 3)):
+        (tmp_path / "P" / f"{name}.png").write_bytes(jpeg(picture(0, seed, 16)))
+    found = groups(tmp_path)
+    assert len(set(found.values())) == 2
+    assert found["P/person1_virus_1.png"] == found["P/person2_virus_3.png"]
+
+
+def test_dicom_files_are_grouped_by_patient(tmp_path):
+    (tmp_path / "P").mkdir()
+    for number in range(2):
+        (tmp_path / "P" / f"{number}.dcm").write_bytes(dicom(picture(0, number, 16), PatientID="same"))
+    assert set(groups(tmp_path).values()) == {"P/same"}
+
+
+def test_notes_of_one_text_or_patient_stay_together(tmp_path):
+    rows = [("1", "a", "x y", "p"), ("2", "a", "z", "p"), ("3", "b", "x y", "q"), ("4", "b", "w", "r")]
+    with (tmp_path / "n.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "label", "text", "patient"), *rows])
+    assert len({one.group for one in read_examples("note", tmp_path)}) == 2
+
+
+@pytest.mark.parametrize("kind", ["scan", "lab", "note"])
+def test_a_folder_without_the_layout_is_refused(kind, tmp_path):
+    with pytest.raises(Refused):
+        read_examples(kind, tmp_path)
+
+
+def test_a_kind_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(Refused, match="no kind"):
+        read_examples("song", tmp_path)
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(Refused, match="nothing at this path"):
+        read_examples("scan", tmp_path / "no")

@@ -1,0 +1,53 @@
+"""From logits to findings."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.card import Card
+from models.judge import judge, probabilities
+
+BINARY = Card(
+    name="a", version="1", kind="scan", architecture="", task="", config={}, classes=("no", "yes"), labels=("yes",),
+    temperature=2.0, offset=0.5, thresholds={"yes": 0.7}, gates={"uncertain_margin": 0.25, "unusual_error": 1.0},
+)  # fmt: skip
+SEVERAL = replace(BINARY, classes=("a", "b", "c"), labels=("a", "b", "c"), temperature=1.0, offset=0.0, abstention=0.5)
+
+
+def test_a_logit_is_divided_by_the_temperature_and_shifted():
+    assert probabilities(BINARY, np.array([3.0])) == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+
+def test_several_classes_share_one():
+    assert probabilities(SEVERAL, np.array([[1.0, 2.0, 3.0]])).sum() == pytest.approx(1)
+
+
+def test_the_threshold_decides():
+    assert judge(BINARY, np.array([3.0]), 0.0, {}).findings[0].positive
+    assert not judge(BINARY, np.array([0.0]), 0.0, {}).findings[0].positive
+
+
+def test_near_the_threshold_is_uncertain():
+    at_threshold = (np.log(0.7 / 0.3) - 0.5) * 2
+    assert judge(BINARY, np.array([at_threshold]), 0.0, {}).uncertain
+    assert not judge(BINARY, np.array([9.0]), 0.0, {}).uncertain
+
+
+def test_an_unusual_input_is_uncertain():
+    assert judge(BINARY, np.array([9.0]), 1.5, {}).uncertain
+
+
+def test_only_the_greatest_is_positive():
+    positive = [finding.positive for finding in judge(SEVERAL, np.array([0.0, 5.0, 1.0]), 0.0, {}).findings]
+    assert positive == [False, True, False]
+
+
+def test_below_the_abstention_limit_none_is_positive_and_it_is_uncertain():
+    told = judge(SEVERAL, np.array([0.0, 0.1, 0.2]), 0.0, {})
+    assert told.uncertain
+    assert not any(finding.positive for finding in told.findings)
+
+
+def test_details_are_kept_and_the_error_is_added():
+    assert judge(BINARY, np.array([0.0]), 0.25, {"rows": 5}).details == {"rows": 5, "reconstruction_error": 0.25}

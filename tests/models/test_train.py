@@ -1,0 +1,77 @@
+"""Training on small made-up sets: it learns, it stops, it writes all that it should, and does so again."""
+
+import json
+
+import pytest
+from model_samples import scan_folder
+
+from models.card import read_card
+from models.evaluate import evaluate
+from models.train import train
+from stream.errors import Refused
+
+
+def test_every_kind_beats_chance_by_far(scan_card, lab_card, note_card):
+    assert scan_card.quality["test"]["auroc"] > 0.9
+    assert lab_card.quality["test"]["auroc"] > 0.9
+    assert note_card.quality["test"]["accuracy"] > 0.8
+
+
+def test_the_card_says_how_it_was_made_and_is_on_disk(lab_card):
+    assert lab_card == read_card(lab_card.folder)
+    assert lab_card.training["n"]["train"] > 100
+    assert set(lab_card.quality["predictive_values"]) == {"0.05", "0.2", "0.5"}
+    assert "test_laboratory_only" in lab_card.quality
+    assert sum(lab_card.prevalence.values()) == pytest.approx(0.5, abs=0.1)
+    assert (lab_card.window.origin, lab_card.window.length_hours) == ("icu_admission", 48)
+
+
+def test_the_operating_point_finds_95_of_100_on_validation(scan_card, lab_card):
+    assert scan_card.quality["validation"]["sensitivity"] >= 0.95
+    assert lab_card.quality["validation"]["sensitivity"] >= 0.95
+
+
+def test_few_inputs_of_the_same_kind_are_refused(scan_card, lab_card, note_card):
+    for card in (scan_card, lab_card, note_card):
+        assert card.quality["validation"]["coverage"] >= 0.9
+
+
+def test_a_learning_curve_is_drawn(scan_card):
+    assert (scan_card.folder / "learning-curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_of_two_labels_the_one_that_is_no_word_for_nothing_is_found(scan_card, lab_card):
+    assert (scan_card.classes, scan_card.labels) == (("NORMAL", "ILL"), ("ill",))
+    assert (lab_card.classes, lab_card.labels) == (("none", "failure"), ("failure",))
+
+
+def test_the_same_seed_gives_the_same_weights(stays, tmp_path):
+    about = {"config": {"hidden": 8}}
+    one, two = (train("lab", stays, tmp_path / name, epochs=1, about=about, seed=3) for name in "ab")
+    other = train("lab", stays, tmp_path / "c", epochs=1, about=about, seed=4)
+    assert one.files == two.files
+    assert one.files != other.files
+
+
+def test_about_json_in_the_folder_is_kept(notes, tmp_path):
+    about = {"name": "mine", "intended_use": {"language": {"one_of": ["en"]}}, "config": {"hidden": 4, "embedding": 4}}
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    card = train("note", notes, tmp_path, epochs=1)
+    assert (card.name, card.intended_use) == ("mine", about["intended_use"])
+
+
+def test_any_number_of_classes_trains(notes, tmp_path, note_card):
+    assert note_card.labels == ("bone", "heart", "skin")
+    assert evaluate(note_card.folder, notes)["n"] == 180
+
+
+def test_progress_is_told_for_both_networks(stays, tmp_path):
+    heard = []
+    train("lab", stays, tmp_path, epochs=2, tell=lambda what, done, most, loss: heard.append((what, done, most)))
+    assert heard[:2] == [("network", 1, 2), ("network", 2, 2)]
+    assert heard[-1][0] == "autoencoder"
+
+
+def test_too_little_to_split_is_refused(tmp_path):
+    with pytest.raises(Refused, match="too few groups"):
+        train("scan", scan_folder(tmp_path / "few", 2), tmp_path / "out")

@@ -1,0 +1,186 @@
+"""Observations sent to the real port: what stands on the timeline afterwards, and what the sender is told."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fhir_samples import loinc, observation, quantity, rows, running_http
+
+from db.tables import inputs, points, refused_points
+from producers.door import Door
+from stream.points import FLAG_ABOVE, FLAG_BELOW, FLAG_CORRECTED, FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
+
+
+@pytest.fixture
+def client(door: Door) -> Iterator[httpx.Client]:
+    with running_http(door) as client:
+        yield client
+
+
+def put(client: httpx.Client, resource: dict[str, Any]) -> httpx.Response:
+    return client.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource)
+
+
+def diagnostics(answer: httpx.Response) -> str:
+    return "; ".join(issue["diagnostics"] for issue in answer.json()["issue"])
+
+
+def test_a_result_is_on_the_timeline_when_its_sender_is_answered(client, door):
+    answer = client.post("/fhir/Observation", json=observation())
+    assert (answer.status_code, answer.headers["location"]) == (201, "/fhir/Observation/na1")
+    (point,) = rows(door, points)
+    assert (point["code"], point["value"], point["flags"]) == ("2951-2", 140.0, 0)
+    assert point["observed_at"].isoformat() == "2026-03-01T07:00:00+00:00"
+    (sent,) = rows(door, inputs)
+    assert (sent["sender_id"], sent["disposition"], sent["feed"]) == ("Observation/na1", "timeline", "fhir")
+
+
+def test_the_same_resource_again_is_one_input_and_answered_200(client, door):
+    first = client.post("/fhir/Observation", json=observation())
+    written_otherwise = json.dumps(dict(reversed(observation().items())), indent=2)
+    again = client.post("/fhir/Observation", content=written_otherwise, headers={"Content-Type": "application/json"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert len(rows(door, inputs)) == 1
+
+
+def test_a_value_in_another_unit_is_converted_to_the_analytes_own(client, door):
+    client.post("/fhir/Observation", json=observation(code=loinc("14682-9"), valueQuantity=quantity(88.42, "umol/L")))
+    assert rows(door, points)[0]["value"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("sign", "flag"), [("<", FLAG_BELOW), ("<=", FLAG_BELOW), (">", FLAG_ABOVE), (">=", FLAG_ABOVE)])
+def test_a_comparator_keeps_the_bound_and_is_flagged(client, door, sign, flag):
+    client.post("/fhir/Observation", json=observation(valueQuantity=quantity(140, "mmol/L", comparator=sign)))
+    assert (rows(door, points)[0]["value"], rows(door, points)[0]["flags"]) == (140.0, flag)
+
+
+def test_components_become_results_of_their_own(client, door):
+    pressure = [
+        {"code": loinc("8480-6"), "valueQuantity": quantity(120, "mm[Hg]")},
+        {"code": loinc("8462-4"), "valueQuantity": quantity(80, "mm[Hg]")},
+    ]
+    sent = observation(code=loinc("85354-9"), component=pressure)
+    del sent["valueQuantity"]
+    client.post("/fhir/Observation", json=sent)
+    assert {(point["code"], point["value"]) for point in rows(door, points)} == {("76534-7", 120.0), ("76535-4", 80.0)}
+
+
+def test_an_unknown_unit_is_named_in_the_answer_and_the_rest_is_used(client, door):
+    parts = [
+        {"code": loinc("8480-6"), "valueQuantity": quantity(120, "furlong")},
+        {"code": loinc("8462-4"), "valueQuantity": quantity(80, "mm[Hg]")},
+    ]
+    answer = client.post("/fhir/Observation", json=observation(code=loinc("85354-9"), component=parts, valueQuantity=None))
+    assert answer.status_code == 201
+    assert "refused point 76534-7: unknown unit" in diagnostics(answer)
+    assert [point["code"] for point in rows(door, points)] == ["76535-4"]
+    assert [(point["code"], point["reason"]) for point in rows(door, refused_points)] == [("76534-7", "unknown unit")]
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+def test_a_result_that_was_taken_back_loses_its_value(client, door, status):
+    put(client, observation())
+    assert put(client, observation(status=status)).status_code == 201
+    assert [point["value"] for point in rows(door, points)] == [None]
+
+
+def test_a_correction_replaces_and_is_flagged(client, door):
+    put(client, observation(meta={"lastUpdated": "2026-03-01T09:00:00Z"}))
+    put(
+        client, observation(meta={"lastUpdated": "2026-03-01T10:00:00Z"}, status="corrected", valueQuantity=quantity(130, "mmol/L"))
+    )
+    (point,) = rows(door, points)
+    assert (point["value"], point["flags"]) == (130.0, FLAG_CORRECTED)
+
+
+def test_an_older_last_updated_never_replaces_a_newer_one(client, door):
+    put(client, observation(meta={"lastUpdated": "2026-03-01T10:00:00Z"}, valueQuantity=quantity(130, "mmol/L")))
+    put(client, observation(meta={"lastUpdated": "2026-03-01T09:00:00Z"}))
+    assert [point["value"] for point in rows(door, points)] == [130.0]
+
+
+def test_a_preliminary_result_is_kept_and_flagged(client, door):
+    put(client, observation(status="preliminary"))
+    assert rows(door, points)[0]["flags"] == FLAG_PRELIMINARY
+
+
+def test_issued_is_when_a_result_was_available(client, door):
+    put(client, observation(issued="2026-03-01T09:30:00Z"))
+    assert rows(door, points)[0]["available_at"].isoformat() == "2026-03-01T09:30:00+00:00"
+
+
+def test_one_number_under_two_authorities_is_two_patients(client, door):
+    for place, system in enumerate(("urn:oid:1", "urn:oid:2")):
+        client.post("/fhir/Observation", json=observation(id=f"o{place}", subject={"identifier": {"system": system, "value": "7"}}))
+    assert len({point["patient_key"] for point in rows(door, points)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"effectiveDateTime": "2026-03-01"}, "a date without a time"),
+        ({"effectiveDateTime": "2099-03-01T00:00:00Z"}, "observed in the future"),
+        ({"effectiveDateTime": None}, "no observation time"),
+        ({"valueQuantity": {"value": 140}}, "no unit"),
+        ({"valueQuantity": None, "valueString": "1:128"}, "a titre"),
+        ({"valueQuantity": None, "valueString": "many"}, "not a number"),
+        ({"valueQuantity": None, "valueRange": {"low": {"value": 1}}}, "not a single number"),
+        ({"valueQuantity": quantity(140, "kg")}, "unit does not fit Na"),
+        ({"valueQuantity": quantity(1e9, "mmol/L")}, "outside the physical range"),
+    ],
+)
+def test_a_point_that_cannot_be_used_is_named_with_its_reason(client, door, more, reason):
+    answer = client.post("/fhir/Observation", json=observation(**more))
+    assert (answer.status_code, rows(door, points)) == (201, [])
+    assert f"refused point 2951-2: {reason}" in diagnostics(answer)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "flags"),
+    [("<5 mmol/L", None, 0), ("<100 mmol/L", 100.0, FLAG_BELOW), ("139,5 mmol/L", 139.5, 0), ("> 150 mmol/L", 150.0, FLAG_ABOVE)],
+)
+def test_numbers_are_read_as_hospitals_write_them_in_strings(client, door, value, expected, flags):
+    client.post("/fhir/Observation", json=observation(valueQuantity=None, valueString=value))
+    assert [(point["value"], point["flags"]) for point in rows(door, points)] == ([(expected, flags)] if expected else [])
+
+
+def test_a_score_needs_no_unit(client, door):
+    client.post("/fhir/Observation", json=observation(code=loinc("9269-2"), valueQuantity=None, valueInteger=15))
+    assert [point["value"] for point in rows(door, points)] == [15.0]
+
+
+def test_a_missing_value_with_its_reason_is_no_refusal(client, door):
+    answer = client.post("/fhir/Observation", json=observation(valueQuantity=None, dataAbsentReason={"text": "unknown"}))
+    assert "no result with a value" in diagnostics(answer)
+    assert rows(door, refused_points) == []
+
+
+def test_a_code_of_no_analyte_is_an_input_that_is_not_used(client, door):
+    answer = client.post("/fhir/Observation", json=observation(code={"text": "mood"}))
+    assert answer.status_code == 201
+    assert [(row["disposition"], row["reason"]) for row in rows(door, inputs)] == [("not_used", "no analyte has this code")]
+
+
+@pytest.mark.parametrize(
+    ("more", "where"), [({"status": None}, "status"), ({"status": "gone"}, "status"), ({"code": "2951-2"}, "code")]
+)
+def test_a_required_element_that_is_missing_or_wrong_is_refused_with_its_fhirpath(client, door, more, where):
+    answer = client.post("/fhir/Observation", json=observation(**more))
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["expression"] == [f"Observation.{where}"]
+    assert rows(door, inputs) == []
+
+
+def test_a_local_code_counts_once_the_operator_has_mapped_it(door):
+    door.feeds.folder.mkdir()
+    (door.feeds.folder / "codes.csv").write_text("sent,loinc\nNATRIUM,2951-2\n")
+    (door.feeds.folder / "feeds.toml").write_text('[fhir]\ntime_zone = "Europe/Berlin"\ndefault_units = { "2951-2" = "mmol/L" }\n')
+    sent = observation(
+        code={"coding": [{"code": "Natrium"}]}, valueQuantity={"value": 140}, effectiveDateTime="2025-10-26T02:30:00"
+    )
+    with running_http(door) as client:
+        client.post("/fhir/Observation", json=sent)
+    (point,) = rows(door, points)
+    assert (point["code"], point["value"], point["flags"]) == ("2951-2", 140.0, FLAG_REPEATED_HOUR)

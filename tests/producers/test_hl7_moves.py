@@ -1,0 +1,92 @@
+"""ADT: the movements of a stay."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hl7_sender import adt, asked, header, message, patient, plain_door, take
+
+from producers.door import Door
+from stream.arrival import Merge, Move
+from stream.errors import Refused
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Door:
+    return plain_door(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("A01", "admit"),
+        ("A02", "transfer"),
+        ("A03", "discharge"),
+        ("A06", "admit"),
+        ("A11", "cancel_admit"),
+        ("A12", "cancel_transfer"),
+        ("A13", "cancel_discharge"),
+    ],
+)
+def test_each_event_is_a_movement_of_its_stay(desk: Door, event: str, kind: str) -> None:
+    move = asked(desk, adt(event))
+    assert isinstance(move, Move)
+    assert move.kind == kind
+    assert move.at == datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+    assert move.facts == {"age_years": 65.0, "sex": "female"}
+    assert move.stay == asked(desk, adt("A01")).stay
+
+
+@pytest.mark.parametrize(
+    ("place", "intensive"), [("ICU^1^1", True), ("micu", True), ("WARD^1", False), ("^^^ICU", True), ("", None)]
+)
+def test_intensive_care_is_a_location_on_the_list(desk: Door, place: str, intensive: bool | None) -> None:
+    assert asked(desk, adt("A02", place=place)).intensive is intensive
+
+
+def test_the_operator_adds_locations(tmp_path: Path) -> None:
+    door = plain_door(tmp_path, locations_csv="location,kind\nWest 4,icu\n")
+    assert asked(door, adt("A01", place="WEST 4^12")).intensive
+
+
+def test_an_admission_takes_its_own_time_before_the_events(desk: Door) -> None:
+    assert asked(desk, adt("A01", f44="20261120083000")).at.hour == 8
+    assert asked(desk, adt("A01", f44="20261120")).at.hour == 10
+    assert asked(desk, adt("A02", f44="20261120083000")).at.hour == 10
+
+
+def test_a_movement_without_a_time_is_refused(desk: Door) -> None:
+    for at, reason in (("", "no time of the movement"), ("20261120", "a date without a time"), ("20361120100000", "in the future")):
+        with pytest.raises(Refused, match=reason):
+            take(desk, adt("A02", at=at))
+
+
+def test_another_visit_is_another_stay(desk: Door) -> None:
+    stays = {asked(desk, adt("A01", visit=visit)).stay for visit in ("V1", "V2", "V1^^^OTHER", "")}
+    assert len(stays) == 4
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"), [("A04", "nothing to judge in ADT^A04"), ("A08", "no movement"), ("A31", "nothing to judge in ADT^A31")]
+)
+def test_other_events_are_taken_and_not_used(desk: Door, event: str, reason: str) -> None:
+    arrival = take(desk, adt(event)).arrival
+    assert (arrival.asks, arrival.not_used) == ((), reason)
+
+
+def test_a_merge_names_the_key_that_is_given_up(desk: Door) -> None:
+    frame = message(header("ADT^A40"), "EVN|A40|20261120100000", patient("1^^^HOSP^MR"), "MRG|2^^^HOSP^MR")
+    arrival = take(desk, frame).arrival
+    old = take(desk, message(header("ADT^A31"), patient("2^^^HOSP^MR"))).arrival.patient_key
+    assert arrival.asks == (Merge(other=old),)
+    assert arrival.patient_key != old
+
+
+def test_a_merge_without_mrg_is_refused(desk: Door) -> None:
+    with pytest.raises(Refused, match="MRG"):
+        take(desk, message(header("ADT^A40"), patient("1")))
+
+
+def test_the_event_of_an_old_message_stands_in_evn(desk: Door) -> None:
+    frame = message(header("ADT", version="2.2"), "EVN|A02|20261120100000", patient(), "PV1|1|I|ICU")
+    assert asked(desk, frame).kind == "transfer"

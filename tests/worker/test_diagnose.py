@@ -1,0 +1,127 @@
+"""The life of a batch, on real databases, with a small model."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from worker_samples import SmallModel, send, worker_on
+
+from db.engine import Database
+from db.leases import end_worker
+from db.report import status
+from db.tables import events, predictions
+from stream.content import ContentStore
+from stream.errors import Fatal
+from worker.prepare import MAX_FAILURES
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ContentStore:
+    return ContentStore(tmp_path / "content")
+
+
+def rows(database: Database, table: sa.Table = events):
+    with database.read() as connection:
+        return connection.execute(sa.select(table).order_by(table.c.id)).mappings().all()
+
+
+def test_everything_that_waits_is_judged_and_the_numbers_add_up(database: Database, store: ContentStore, redis_url: str):
+    send(database, *["fine"] * 70)
+    assert worker_on(database, store, redis_url).run() == 70
+    with database.read() as connection:
+        numbers = status(connection, database.now(connection))
+    assert numbers["events"] == {"received": 70, "waiting": 0, "delayed": 0, "leased": 0, "done": 70, "dead": 0}
+    assert numbers["outcomes"]["predicted"] == len(rows(database, predictions)) == 70
+
+
+def test_one_bad_event_never_fails_its_batch_mates(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, "fine", "reject", "break", "poison", "fine")
+    worker_on(sqlite, store, redis_url).run()
+    assert [row["outcome"] for row in rows(sqlite)] == ["predicted", "rejected", "", "", "predicted"]
+    assert [row["state"] for row in rows(sqlite)] == ["done", "done", "waiting", "waiting", "done"]
+
+
+def test_a_rejected_event_says_why_in_words(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, "reject")
+    worker_on(sqlite, store, redis_url).run()
+    assert rows(sqlite)[0]["reason"] == "constant image"
+
+
+def test_an_error_that_comes_back_each_time_ends_dead_with_its_stage(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, "poison")
+    worker = worker_on(sqlite, store, redis_url)
+    for _ in range(MAX_FAILURES):
+        worker.run()
+        with sqlite.write() as (connection, _):
+            connection.execute(sa.update(events).values(not_before=None))
+    (row,) = rows(sqlite)
+    assert (row["state"], row["stage"], row["attempts"]) == ("dead", "infer", MAX_FAILURES)
+    assert "RuntimeError" in row["reason"]
+
+
+def test_out_of_memory_halves_the_batch_and_everything_is_judged(sqlite: Database, store: ContentStore, redis_url: str):
+    model = SmallModel()
+    send(sqlite, "fine", "memory", "fine", "fine")
+    worker_on(sqlite, store, redis_url, model).run()
+    assert model.batches[:3] == [4, 2, 1]
+    assert {row["outcome"] for row in rows(sqlite)} == {"predicted"}
+
+
+def test_a_lost_device_ends_the_worker(sqlite: Database, store: ContentStore, redis_url: str, monkeypatch: pytest.MonkeyPatch):
+    model = SmallModel()
+
+    def lost(_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(model, "infer", lost)
+    send(sqlite, "fine")
+    with pytest.raises(Fatal):
+        worker_on(sqlite, store, redis_url, model).run()
+
+
+def test_an_event_goes_to_the_model_that_is_meant_for_it(sqlite: Database, store: ContentStore, redis_url: str):
+    child = SmallModel("child", {"age_years": {"below": 6}})
+    adult = SmallModel("adult", {"age_years": {"at_least": 16}})
+    send(sqlite, "a", facts={"age_years": 40})
+    send(sqlite, "b", facts={"age_years": 3})
+    send(sqlite, "c", facts={"age_years": 9})
+    send(sqlite, "d")
+    worker_on(sqlite, store, redis_url, child, adult).run()
+    assert [row["model_digest"] for row in rows(sqlite, predictions)] == ["digest of adult", "digest of child"]
+    assert [row["outcome"] for row in rows(sqlite)] == ["predicted", "predicted", "unmatched", "rejected"]
+
+
+def test_a_worker_that_is_asked_to_stop_hands_back_what_it_prepared_ahead(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, *["fine"] * 70)
+    asked = iter([False, True, True])
+    assert worker_on(sqlite, store, redis_url, stopping=lambda: next(asked)).run() == 32
+    assert {row["state"] for row in rows(sqlite)} == {"done", "waiting"}
+    assert not any(row["suspect"] for row in rows(sqlite))
+
+
+def test_a_worker_whose_lease_was_ended_stops_at_once(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, "fine")
+    worker = worker_on(sqlite, store, redis_url)
+    with sqlite.write() as (connection, now):
+        end_worker(connection, now, worker.worker_id, crashed=True)
+    with pytest.raises(Fatal):
+        worker.run()
+    assert rows(sqlite, predictions) == []
+
+
+def test_a_suspect_is_judged_alone_and_says_its_stage(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, "fine", "fine")
+    with sqlite.write() as (connection, _):
+        connection.execute(sa.update(events).values(suspect=True))
+    model = SmallModel()
+    worker_on(sqlite, store, redis_url, model).run()
+    assert model.batches == [1, 1]
+
+
+def test_what_is_observed_counts_each_event_once(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, "fine", "reject")
+    worker = worker_on(sqlite, store, redis_url)
+    worker.run()
+    counts = {(name, labels.get("stage")): value for name, labels, value in worker.measures.samples() if name.endswith("_count")}
+    assert counts["dxstream_latency_seconds_count", None] == 2
+    assert counts["dxstream_stage_seconds_count", "save"] == 2
