@@ -3,48 +3,30 @@
     python bench/agreement.py --cxr DIR --icu TAR_OR_DIR --notes CSV [--n 200] [--home DIR] [--out build/agreement.json]
 
 Exit code 1 if a probability differs by more than 1e-3, if something that was sent is not accounted for in ``inputs``, or
-if the gates do not say the same of an input on both ways.
+if what the gates say of an input is not the same on both ways.
 """
 
 import argparse
 import json
-import os
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agreement_compare import PREDICTED, Pair, Said, compare_all, offline_said, wrong
+from agreement_compare import Pair, compare_all, disagreements, ledger_said, offline_said
 from agreement_inputs import CARDS, Held, held_out, wrap_all
+from agreement_show import print_found
+from agreement_system import Rows, installed, ports_of, read_rows, send, wait_until_judged
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from db import report
-from db.engine import Database
-from dxstream.home import held, read_addresses
 from dxstream.hospital.book import Book, compare
-from dxstream.hospital.cases import Case
-from dxstream.hospital.lines import Ports
-from dxstream.hospital.send import PATIENCE, Dealer, Sender
-from dxstream.up import Installation
 from models.catalogue import find_card, load
 from models.evaluate import score
 from stream.errors import DxstreamError
-from stream.settings import Settings
-
-#: Connections at a time for each kind of input.
-LINES = 3
-#: Seconds without any change in the ledger before we give up.
-SILENCE = 180.0
-#: Disagreements that are printed; the JSON has all.
-MOST_LINES = 20
 
 Seconds = dict[str, float]
 
@@ -60,7 +42,7 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print_found(found, console)
-    sys.exit(1 if found["wrong"] else 0)
+    sys.exit(1 if found["unaccounted"] or found["disagreements"] else 0)
 
 
 def read_arguments() -> argparse.Namespace:
@@ -85,14 +67,36 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
         rows = through_the_system(home, kinds, book, seconds, console)
     with timed(seconds, "offline"):
         pairs = {kind: pair_up(one, rows) for kind, one in kinds.items()}
-    lines = compare(book, rows["inputs"]) + [line for kind in kinds for line in wrong(pairs[kind])]
     return {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "sent": len(book.entries()),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "kinds": {kind: compare_all(one.card, pairs[kind]) for kind, one in kinds.items()},
-        "wrong": lines,
+        "unaccounted": compare(book, rows["inputs"]),
+        "disagreements": [line for kind in kinds for line in disagreements(pairs[kind])],
     }
+
+
+def through_the_system(home: Path, kinds: Mapping[str, Held], book: Book, seconds: Seconds, console: Console) -> Rows:
+    """Start dxstream, send everything, wait until it is judged; what the ledger then holds."""
+    with installed(home, console) as installation:
+        with timed(seconds, "send"):
+            send([one.cases for one in kinds.values()], ports_of(installation.settings), book, console)
+        with timed(seconds, "judge the rest"):
+            wait_until_judged(installation.database, console)
+        return read_rows(installation.database)
+
+
+def pair_up(kind: Held, rows: Rows) -> list[Pair]:
+    """Every input on both ways: scored as evaluate does, and what the ledger says of it."""
+    model = load(kind.card)
+    model.warm_up()
+    said = ledger_said(kind.card, kind.cases, rows)
+    scored = score(model, kind.examples)
+    return [
+        Pair(scored=one, offline=offline_said(kind.card, example, one), online=online)
+        for example, one, online in zip(kind.examples, scored, said, strict=True)
+    ]
 
 
 def take_inputs(arguments: argparse.Namespace, console: Console) -> dict[str, Held]:
@@ -111,167 +115,6 @@ def take_inputs(arguments: argparse.Namespace, console: Console) -> dict[str, He
             f"contents is among the {parts['train']} + {parts['validation']} of training and validation (checked)"
         )
     return kinds
-
-
-def through_the_system(home: Path, kinds: Mapping[str, Held], book: Book, seconds: Seconds, console: Console) -> dict[str, Any]:
-    """Start dxstream, send everything, wait until it is judged; the rows of the ledger."""
-    with installed(home, console) as installation:
-        with timed(seconds, "send"):
-            send([one.cases for one in kinds.values()], ports_of(installation.settings), book, console)
-        with timed(seconds, "judge the rest"):
-            wait_until_judged(installation.database, console)
-        with installation.database.read() as connection:
-            return {
-                "inputs": report.list_inputs(connection),
-                "events": report.list_events(connection),
-                "predictions": report.list_predictions(connection),
-            }
-
-
-@contextmanager
-def installed(home: Path, console: Console) -> Iterator[Installation]:
-    """dxstream's own process tree on free ports; logs go to the home."""
-    ports = {f"DXSTREAM_{name}_PORT": "0" for name in ("DICOM", "MLLP", "HTTP", "METRICS")}
-    settings = Settings.from_environment({**os.environ, **ports}, home=home)
-    with held(home):
-        installation, stop = Installation(settings, quiet=True), threading.Event()
-        watcher = threading.Thread(target=installation.watch, args=(stop,), daemon=True)
-        try:
-            with console.status("starting dxstream"):
-                installation.start()
-            watcher.start()
-            yield installation
-        finally:
-            stop.set()
-            if watcher.is_alive():
-                watcher.join()
-            installation.stop()
-
-
-def ports_of(settings: Settings) -> Ports:
-    """Where it listens."""
-    found = read_addresses(settings.home)
-    return Ports(
-        host="127.0.0.1",
-        dicom=found["dicom"],
-        ae_title=settings.ae_title,
-        mllp=found["mllp"],
-        http=found["http"],
-        token=settings.http_token,
-    )
-
-
-def send(kinds: Sequence[Sequence[Case]], ports: Ports, book: Book, console: Console) -> None:
-    """All kinds at once, over some connections each."""
-    with progress(console) as bar:
-        task = bar.add_task("sending", total=sum(len(cases) for cases in kinds))
-        step: Callable[[int], None] = lambda number: bar.advance(task, number)  # noqa: E731 - the senders' Progress
-        stop = threading.Event()
-        dealers = [Dealer(cases) for cases in kinds]
-        senders = [Sender(ports, book, step, dealer, patience=PATIENCE, stop=stop) for dealer in dealers for _ in range(LINES)]
-        with ThreadPoolExecutor(len(senders)) as pool:
-            for done in [pool.submit(sender.run) for sender in senders]:
-                done.result()
-
-
-def wait_until_judged(database: Database, console: Console) -> None:
-    """Until nothing gathers, waits or is leased; raises DxstreamError when nothing moves for too long."""
-    last, moved = (-1, -1), time.monotonic()
-    with progress(console) as bar:
-        task = bar.add_task("judging", total=None)
-        while last[1]:
-            done, still = progress_of(database)
-            bar.update(task, completed=done, total=done + still)
-            if (done, still) != last:
-                last, moved = (done, still), time.monotonic()
-            if time.monotonic() - moved > SILENCE:
-                raise DxstreamError(f"{still} events or cases are open and nothing moves")
-            time.sleep(0.2)
-
-
-def progress_of(database: Database) -> tuple[int, int]:
-    """Events done or dead; events and cases that are not."""
-    with database.read() as connection:
-        now = database.now(connection)
-        events = report.status(connection, now)["events"]
-        gathering = sum(number for number, _ in report.open_cases(connection, now).values())
-    done = events["done"] + events["dead"]
-    return done, events["received"] - done + gathering
-
-
-def pair_up(kind: Held, rows: Mapping[str, Any]) -> list[Pair]:
-    """Every input on both ways: scored as evaluate does, and what the ledger says of it."""
-    model = load(kind.card)
-    model.warm_up()
-    said = ledger_said(kind, rows)
-    scored = score(model, kind.examples)
-    return [
-        Pair(scored=one, offline=offline_said(kind.card, example, one), online=online)
-        for example, one, online in zip(kind.examples, scored, said, strict=True)
-    ]
-
-
-def ledger_said(kind: Held, rows: Mapping[str, Any]) -> list[Said]:
-    """What the system said of each case, in order: by the newest event that one of its inputs went into."""
-    event_of = {row["sender_id"]: row["event_id"] for row in rows["inputs"]}
-    events = {row["id"]: row for row in rows["events"]}
-    current = {row["event_id"]: row for row in rows["predictions"] if row["status"] == "current"}
-    said = []
-    for case in kind.cases:
-        ids = [number for sending in case.sendings if (number := event_of.get(sending.sender_id))]
-        event = events[max(ids)] if ids else None
-        said.append(Said(outcome="no event") if event is None else _said(kind, event, current.get(event["id"])))
-    return said
-
-
-def _said(kind: Held, event: Mapping[str, Any], prediction: Mapping[str, Any] | None) -> Said:
-    if event["state"] != "done":
-        return Said(outcome=event["state"], reason=event["reason"])
-    if event["outcome"] != PREDICTED:
-        return Said(outcome=event["outcome"], reason=event["reason"])
-    if prediction is None:
-        return Said(outcome="no current prediction")
-    if prediction["model_digest"] != kind.card.digest:
-        return Said(outcome=f"judged by another model, {prediction['model']} {prediction['version']}")
-    return Said(outcome=PREDICTED, chances={one["label"]: one["probability"] for one in prediction["findings"]})
-
-
-def print_found(found: Mapping[str, Any], console: Console) -> None:
-    """Two tables and what does not agree."""
-    console.print(difference_table(found["kinds"]))
-    console.print(quality_table(found["kinds"]))
-    for line in found["wrong"][:MOST_LINES]:
-        console.print(line, markup=False)
-    parts = ", ".join(f"{name} {value:.1f} s" for name, value in found["seconds"].items())
-    verdict = f"{len(found['wrong'])} things do not agree" if found["wrong"] else "online equals offline"
-    console.print(f"{verdict}: {found['sent']} things were sent, each answered and accounted for as shown ({parts})")
-
-
-def difference_table(kinds: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One row a kind."""
-    columns = ("kind", "n", "predicted online", "accepted offline", "same verdict", "compared", "max", "median", "> 1e-3")
-    table = Table(*columns, title="online beside offline: absolute difference of the findings' probabilities")
-    for kind, one in kinds.items():
-        counts = [one["n"], one["online"].get(PREDICTED, 0), one["offline"].get(PREDICTED, 0), one["same_verdict"], one["compared"]]
-        differences = [f"{one[name]:.1e}" if one[name] is not None else "-" for name in ("max_difference", "median_difference")]
-        table.add_row(kind, *map(str, counts), *differences, str(one["differ"]))
-    return table
-
-
-def quality_table(kinds: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Accuracy at the card's threshold and AUROC beside the labels, on each way."""
-    table = Table("kind", "way", "n", "accuracy", "AUROC", title="beside the labels, at the card's own threshold")
-    for kind, one in kinds.items():
-        for way, figures in one["figures"].items():
-            shown = ["-" if figures[name] is None else f"{figures[name]:.4f}" for name in ("accuracy", "auroc")]
-            table.add_row(kind, way, str(figures["n"]), *shown)
-    return table
-
-
-def progress(console: Console) -> Progress:
-    """A bar with a count and the time gone by."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dxstream.hospital.cases import Case
 from models.card import Card
 from models.evaluate import Scored, figures
 from models.example import Example
@@ -52,11 +53,36 @@ def offline_said(card: Card, example: Example, scored: Scored) -> Said:
     """What evaluate gives, and whether the gates would have let it pass; of a stay the facts count too."""
     chances = {} if scored.chance is None else dict(zip(card.labels, scored.chance.tolist(), strict=True))
     try:
-        facts = example.open().facts
-        check_intended_use(card, facts) if facts else None
+        if facts := example.open().facts:
+            check_intended_use(card, facts)
     except NotJudged as refusal:
         return Said(outcome=refusal.outcome, reason=refusal.reason, chances=chances)
     return Said(outcome="rejected" if scored.refusal else PREDICTED, reason=scored.refusal, chances=chances)
+
+
+def ledger_said(card: Card, cases: Sequence[Case], rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Said]:
+    """What the system said of each case, in order: by the newest event that one of its inputs went into."""
+    event_of = {row["sender_id"]: row["event_id"] for row in rows["inputs"]}
+    events = {row["id"]: row for row in rows["events"]}
+    current = {row["event_id"]: row for row in rows["predictions"] if row["status"] == "current"}
+    said = []
+    for case in cases:
+        ids = [number for sending in case.sendings if (number := event_of.get(sending.sender_id))]
+        event = events[max(ids)] if ids else None
+        said.append(Said(outcome="no event") if event is None else _said(card, event, current.get(event["id"])))
+    return said
+
+
+def _said(card: Card, event: Mapping[str, Any], prediction: Mapping[str, Any] | None) -> Said:
+    if event["state"] != "done":
+        return Said(outcome=event["state"], reason=event["reason"])
+    if event["outcome"] != PREDICTED:
+        return Said(outcome=event["outcome"], reason=event["reason"])
+    if prediction is None:
+        return Said(outcome="no current prediction")
+    if prediction["model_digest"] != card.digest:
+        return Said(outcome=f"judged by another model, {prediction['model']} {prediction['version']}")
+    return Said(outcome=PREDICTED, chances={one["label"]: one["probability"] for one in prediction["findings"]})
 
 
 def online_scored(card: Card, pair: Pair) -> Scored:
@@ -89,7 +115,7 @@ def compare_all(card: Card, pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
-def wrong(pairs: Sequence[Pair]) -> list[str]:
+def disagreements(pairs: Sequence[Pair]) -> list[str]:
     """What does not agree, one line an input."""
     lines = []
     for pair in pairs:

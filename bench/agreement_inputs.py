@@ -20,6 +20,10 @@ from stream.labs import Analytes
 CARDS = {"scan": "scan-chest-pneumonia", "lab": "lab-icu-mortality", "note": "note-specialty"}
 #: How long ago a picture was taken or a note written, and a patient came to intensive care.
 LATELY, LONG_AGO = timedelta(hours=3), timedelta(days=5)
+#: Every stay begins at another minute.
+APART = timedelta(minutes=97)
+#: Of stays without any result, which are alike without being the same.
+EMPTY = hashlib.sha256(b"").digest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ def held_out(card: Card, path: Path, n: int) -> list[Example]:
     parts = Split.from_recipe(card.split).parts(read_examples(card.kind, path))
     counts = {name: len(part) for name, part in parts.items()}
     if counts != dict(card.training["n"]):
-        raise Refused(f"{card.name} was trained from other inputs: it names {card.training['n']}, here are {counts}", where=str(path))
+        raise Refused(f"{card.name} was trained from other inputs, {card.training['n']}; here are {counts}", where=str(path))
     chosen = sorted(parts["test"], key=lambda example: hashlib.sha256(example.id.encode()).digest())[:n]
     check_unseen(chosen, [*parts["train"], *parts["validation"]])
     return chosen
@@ -47,19 +51,14 @@ def held_out(card: Card, path: Path, n: int) -> list[Example]:
 
 def check_unseen(chosen: Sequence[Example], seen: Sequence[Example]) -> None:
     """Raises Refused when a group or the very content of a chosen input was seen in training."""
-    groups, contents = {example.group for example in seen}, {_content(example) for example in seen}
+    groups, contents = {example.group for example in seen}, {_content(example) for example in seen} - {EMPTY}
     for example in chosen:
         if example.group in groups or _content(example) in contents:
             raise Refused("an input that was seen in training", where=example.id)
 
 
 def _content(example: Example) -> bytes:
-    return hashlib.sha256(b"\0".join(example.open().contents)).digest() if _filled(example) else example.id.encode()
-
-
-def _filled(example: Example) -> bool:
-    """Stays without any result are alike without being the same."""
-    return any(example.open().contents)
+    return hashlib.sha256(b"".join(example.open().contents)).digest()
 
 
 def wrap_all(card: Card, path: Path, examples: Sequence[Example], now: datetime) -> list[Case]:
@@ -73,10 +72,7 @@ def wrap_all(card: Card, path: Path, examples: Sequence[Example], now: datetime)
 
 
 def _stays(path: Path, examples: Sequence[Example], now: datetime) -> list[Case]:
-    """Every stay begins at another minute."""
     if path.is_dir() and not list(path.glob("set-*/*.txt")):
         path = min(path.glob("*.tar*"))
     rows, analytes = read_stay_rows(path, [example.id for example in examples]), Analytes.read()
-    return [
-        wrap_stay(rows[example.id], now - LONG_AGO - timedelta(minutes=97 * place), analytes) for place, example in enumerate(examples)
-    ]
+    return [wrap_stay(rows[example.id], now - LONG_AGO - APART * place, analytes) for place, example in enumerate(examples)]

@@ -31,7 +31,9 @@ SINCE_BIRTHDAY = timedelta(days=100)
 HOURS_A_MESSAGE = 6
 #: HL7 TXA-2, on the list of document types that become events.
 DOCUMENT_TYPE, DOCUMENT_CODE = "CN", "11488-4^Consultation note^LN"
-#: Challenge's Gender → PID-8.
+#: OBR-4 of every report.
+ORDERED = "74728-7^Vital signs and laboratory^LN"
+#: The challenge's Gender → PID-8.
 SEXES = {0: "F", 1: "M"}
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -174,7 +176,7 @@ def _parts(rows: Iterable[Row]) -> list[list[Row]]:
 def _report(head: Sequence[str], origin: datetime, part: Sequence[Row], analytes: Analytes) -> Sending:
     """ORU^R01 with one order; OBX-4 tells its results apart."""
     done = origin + timedelta(minutes=minutes(part[-1].time) + 20)
-    request = {1: "1", 3: f"{fresh()}^AGREEMENT", 4: "74728-7^Vital signs and laboratory^LN", 7: stamp(done), 22: stamp(done), 25: "F"}
+    request = {1: "1", 3: f"{fresh()}^AGREEMENT", 4: ORDERED, 7: stamp(done), 22: stamp(done), 25: "F"}
     results = (_result(number, row, origin, analytes) for number, row in enumerate(part, start=1))
     return message("ORU^R01^ORU_R01", fresh(), done, [*head, segment("OBR", request), *results])
 

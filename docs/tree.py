@@ -81,7 +81,7 @@ def says(name: str) -> str:
         text = path.read_text(encoding="utf-8").lstrip("# ").split("\n", 1)[0]
     else:
         text = ""
-    return re.split(r"(?<=[.:;])\s|\n\n", " ".join(text.split()))[0].rstrip(".:;")
+    return re.split(r"(?<=[.;])\s|\n\n", " ".join(text.split()))[0].rstrip(".:;")
 
 
 def block() -> str:

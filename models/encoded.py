@@ -26,12 +26,12 @@ def claimed_shape(encoded: bytes) -> tuple[int, int] | None:
 def _jpeg_shape(encoded: bytes) -> tuple[int, int] | None:
     """Walks from segment to segment up to the frame header."""
     place = 2
-    while place + 4 <= len(encoded) and encoded[place] == 0xFF:  # noqa: PLR2004  # every marker begins so
+    while place + 4 <= len(encoded) and encoded[place] == 0xFF:
         marker = encoded[place + 1]
         if marker in FRAMES:
             rows, columns = struct.unpack_from(">HH", encoded, place + 5)
             return rows, columns
-        place += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", encoded, place + 2)[0]  # noqa: PLR2004  # fill byte
+        place += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", encoded, place + 2)[0]  # a fill byte
     return None
 
 

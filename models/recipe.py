@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,11 @@ def as_it_is(_model: Model, _training: Sequence[Prepared]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """``patience``: epochs without a better validation loss before it stops; ``draft``: config, training samples → Draft.
+    """One kind's way of training.
 
-    ``gates``: validation part → thresholds of the gates before the model. ``variants``: name → what else each
-    test sample is tried as, so that the card can say what a missing feed costs.
+    ``patience``: epochs without a better validation loss before it stops; ``draft``: config, training samples, where the
+    labelled inputs are → Draft; ``gates``: validation part → thresholds of the gates before the model; ``variants``:
+    name → what else each test sample is tried as, so that the card can say what a missing feed costs.
     """
 
     architecture: str
@@ -47,7 +49,7 @@ class Recipe:
     weight_decay: float
     autoencoder_epochs: int
     split: Split
-    draft: Callable[[Mapping[str, Any], Sequence[Sample]], Draft]
+    draft: Callable[[Mapping[str, Any], Sequence[Sample], Path], Draft]
     augment: Augment
     gates: Callable[[Sequence[Prepared]], dict[str, Any]]
     start: Callable[[Model, Sequence[Prepared]], None] = as_it_is

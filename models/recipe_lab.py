@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ ALL_REQUIRED = 0.99
 SKEWED = 50.0
 
 
-def draft(config: Mapping[str, Any], samples: Sequence[Sample]) -> Draft:
-    """The analytes that occur, in the order of LOINC codes' rows in ``labs.csv``, with their scale."""
-    table = Analytes.read()
+def draft(config: Mapping[str, Any], samples: Sequence[Sample], source: Path) -> Draft:
+    """The analytes that occur, in the order of ``labs.csv`` (a table beside the labelled inputs adds rows), with their scale."""
+    table = Analytes.read((source if source.is_dir() else source.parent) / "labs.csv")
     windows = [decode_points(sample.contents[0]) for sample in samples]
     present = [{table.canonical(code.decode()) for code in np.unique(points["code"])} for points in windows]
     counts = Counter(code for codes in present for code in codes)
@@ -35,8 +36,9 @@ def draft(config: Mapping[str, Any], samples: Sequence[Sample]) -> Draft:
     required = _required([row.codes[0] for row in taken], counts, present)
     every = np.concatenate(windows)
     inputs = [_input(row, _values(every, row), row.codes[0] in required) for row in taken]
-    window = Window(origin="icu_admission", length_hours=48, speaks_at_hours=48, grace_minutes=60)
-    return Draft(config=asdict(LabConfig(**config)), card={"analytes": tuple(inputs), "window": window})
+    shape = LabConfig(**config)
+    window = Window(origin="icu_admission", length_hours=shape.hours, speaks_at_hours=shape.hours, grace_minutes=60)
+    return Draft(config=asdict(shape), card={"analytes": tuple(inputs), "window": window})
 
 
 def _required(codes: Sequence[str], counts: Counter[str], present: Sequence[set[str]]) -> set[str]:

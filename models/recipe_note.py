@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ LEAST_TOKENS = 20
 STRETCHES = 0.7
 
 
-def draft(config: Mapping[str, Any], samples: Sequence[Sample]) -> Draft:
+def draft(config: Mapping[str, Any], samples: Sequence[Sample], _source: Path) -> Draft:
     """The network's shape and the words that several training notes share."""
     vocabulary = Vocabulary.learn(sample.contents[0].decode() for sample in samples)
     return Draft(config=asdict(NoteConfig(**config)), vocabulary=vocabulary)

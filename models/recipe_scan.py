@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,7 +19,7 @@ from stream.judgement import Sample
 LEAST_SIDE = 64
 
 
-def draft(config: Mapping[str, Any], _samples: Sequence[Sample]) -> Draft:
+def draft(config: Mapping[str, Any], _samples: Sequence[Sample], _source: Path) -> Draft:
     """The network's shape; the pictures decide nothing of it."""
     return Draft(config=asdict(ScanConfig(**config)))
 

@@ -3,7 +3,7 @@
 Challenge: ``set-*/ID.txt`` (``Time,Parameter,Value``) and ``Outcomes-*.txt``, in a folder or a tar. Only the in-hospital
 death is read of the outcomes. ICUType and MechVent have no numeric LOINC result and are left out.
 Long CSV: ``patient,time,code,value,unit`` with a LOINC code and, as time, ``HH:MM`` or minutes since the origin;
-``outcomes.csv`` beside it: ``patient,label`` and, where known, ``age_years,sex``.
+``outcomes.csv`` beside it: ``patient,label`` and, where known, ``age_years,sex``; a ``labs.csv`` adds analytes.
 """
 
 import csv
@@ -107,7 +107,8 @@ def _points(rows: Sequence[Row]) -> bytes:
 
 def _long_csv(path: Path) -> list[Example]:
     folder = path if path.is_dir() else path.parent
-    file = path if path.is_file() else next(iter(sorted(set(folder.glob("*.csv")) - {folder / "outcomes.csv"})), None)
+    others = sorted(one for one in folder.glob("*.csv") if one.name not in ("outcomes.csv", "labs.csv"))
+    file = path if path.is_file() else next(iter(others), None)
     if file is None or not (folder / "outcomes.csv").is_file():
         raise Refused("needs a long CSV and an outcomes.csv beside it", where=str(folder))
     analytes, rows, refused = Analytes.read(folder / "labs.csv"), dict[str, list[Row]](), dict[str, list[Any]]()

@@ -27,6 +27,7 @@ from models.card import (
     VOCABULARY_FILE,
     WEIGHTS_FILE,
     Card,
+    Window,
     encode_card,
     file_digest,
     read_card,
@@ -92,7 +93,8 @@ def train(
     torch.manual_seed(seed)
     split = Split.from_recipe({**recipe.split.recipe(), **about.get("split", {})})
     parts = _split(read_examples(kind, Path(data)), split)
-    model = build(_draft(kind, parts, about, recipe=recipe, split=split, out=out), device)
+    card = _draft(kind, parts, about, recipe=recipe, data=Path(data), out=out)
+    model = build(replace(card, split=split.recipe()), device)
     history = _fit(model, parts, recipe=recipe, epochs=epochs or recipe.epochs, seed=seed, tell=tell)
     draw_learning_curve(history, out / "learning-curve.png", model.card.name)
     model.card = _fix(model, parts, recipe, about)
@@ -126,9 +128,9 @@ def _classes(parts: Parts, positive: str | None) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _draft(kind: str, parts: Parts, about: Mapping[str, Any], *, recipe: Recipe, split: Split, out: Path) -> Card:
+def _draft(kind: str, parts: Parts, about: Mapping[str, Any], *, recipe: Recipe, data: Path, out: Path) -> Card:
     """The card before there are weights; a vocabulary is written beside it."""
-    drafted = recipe.draft(about.get("config", {}), [example.open() for example in parts.train])
+    drafted = recipe.draft(about.get("config", {}), [example.open() for example in parts.train], data)
     if drafted.vocabulary:
         drafted.vocabulary.write(out / VOCABULARY_FILE)
     classes = _classes(parts, about.get("positive"))
@@ -142,13 +144,13 @@ def _draft(kind: str, parts: Parts, about: Mapping[str, Any], *, recipe: Recipe,
         classes=classes,
         labels=(about.get("finding", classes[1].lower()),) if len(classes) == 2 else classes,
         intended_use=about.get("intended_use", {}),
-        split=split.recipe(),
         sources=tuple(about.get("sources", ())),
         licence=about.get("licence", ""),
         notes=tuple(about.get("notes", ("No intended use was stated.",))),
         folder=out,
     )
-    return replace(card, **drafted.card)
+    card = replace(card, **drafted.card)
+    return replace(card, window=Window(**about["window"])) if "window" in about else card
 
 
 def _fit(model: Model, parts: Parts, *, recipe: Recipe, epochs: int, seed: int, tell: Tell) -> list[Epoch]:

@@ -9,7 +9,7 @@ from pynetdicom import AE, _config, evt
 
 from producers.dicom_file import Instance
 from producers.dicom_instance import Mismatch, arrive
-from producers.dicom_server import QuickRequest, Server, silence_pynetdicom, storage_contexts
+from producers.dicom_server import QuickRequest, Server, silence_libraries, storage_contexts
 from producers.door import Door
 from stream.errors import Refused, Temporary
 
@@ -47,7 +47,7 @@ class DicomFeed:
 
     def start(self) -> None:
         """Open the port; raises OSError when it is taken."""
-        silence_pynetdicom()
+        silence_libraries()
         _config.LOG_HANDLER_LEVEL = "none"
         entity = AE(self.ae_title)
         entity.maximum_pdu_size = MAX_PDU_BYTES

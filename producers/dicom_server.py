@@ -4,6 +4,8 @@ import logging
 import os
 import select
 import socket
+import warnings
+from contextlib import suppress
 from queue import Queue
 from socketserver import TCPServer
 from typing import Any, Self
@@ -76,9 +78,10 @@ class QuickSocket(AssociationSocket):
         queue = self.assoc.dul.to_provider_queue
         if self.socket is None or not self._is_connected or not isinstance(queue, WakingQueue):
             return bool(super().ready)
+        waited: list[Any] = [self.socket, queue.bell]
         wait = WAIT_SECONDS if self.event_queue.empty() and queue.empty() else 0
         try:
-            found, _, _ = select.select([self.socket, queue.bell], [], [], wait)
+            found, _, _ = select.select(waited, [], [], wait)
         except (OSError, ValueError):
             self.event_queue.put("Evt17")  # the connection was closed: PS3.8 table 9-10
             return False
@@ -101,6 +104,13 @@ class QuickSocket(AssociationSocket):
                 return received[:at]
             at += count
         return received
+
+    def _shutdown_socket(self) -> None:
+        """Closes also where the peer has gone first; pynetdicom leaves such a socket open."""
+        if self.socket is not None:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()
 
 
 class QuickRequest(RequestHandler):
@@ -133,17 +143,19 @@ class Server(ThreadedAssociationServer):
         self.server_close()
 
 
-def silence_pynetdicom() -> None:
-    """Its log lines quote what was sent; only that something failed inside it, and where, goes into our log."""
-    library = logging.getLogger("pynetdicom")
-    library.setLevel(logging.ERROR)
-    library.propagate = False
-    if not any(isinstance(one, _Failures) for one in library.handlers):
-        library.addHandler(_Failures())
+def silence_libraries() -> None:
+    """The log lines and warnings of both quote what was sent: only that something failed, and where, goes into our log."""
+    warnings.filterwarnings("ignore", module=r"pydicom|pynetdicom")
+    for name in ("pynetdicom", "pydicom"):
+        library = logging.getLogger(name)
+        library.setLevel(logging.ERROR)
+        library.propagate = False
+        if not any(isinstance(one, _Failures) for one in library.handlers):
+            library.addHandler(_Failures())
 
 
 class _Failures(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """The error's class alone: its message may hold what was sent."""
         if record.exc_info and record.exc_info[0]:
-            log.error("pynetdicom failed: error=%s at=%s:%d", record.exc_info[0].__name__, record.module, record.lineno)
+            log.error("a DICOM library failed: error=%s at=%s:%d", record.exc_info[0].__name__, record.module, record.lineno)

@@ -1,7 +1,8 @@
 """The routes under /fhir: a request becomes arrivals, and is answered after their commit."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,8 +25,10 @@ from stream.errors import OutOfSpace, Refused, Temporary
 #: The most bytes of one request; parsed, the worst JSON (lists of nothing) takes some thirty times as much memory.
 BODY_LIMIT = 64 * 2**20
 
-#: So many bodies are parsed at the same time, which bounds the memory that they take.
-PARSED_AT_ONCE = 2
+#: Of requests that are larger than this many bytes, or that do not say how large they are, few are served at once: that bounds
+#: the memory that they take. The others wait.
+LARGE = 2**20
+LARGE_AT_ONCE = 2
 
 #: After this many seconds a sender should try again.
 RETRY_AFTER = 5
@@ -34,6 +37,9 @@ RETRY_AFTER = 5
 RETRY_AFTER_FULL = 60
 
 _JSON_TYPES = (FHIR_JSON, "application/json", "application/json+fhir", "text/json", "")
+
+
+Endpoint = Callable[[Request], Awaitable[JSONResponse]]
 
 
 @dataclass(frozen=True)
@@ -50,16 +56,25 @@ class FhirRoutes:
     def __init__(self, door: Door) -> None:
         self.door = door
         self.feed = door.feeds.feed("fhir")
-        self._parsing = asyncio.Semaphore(PARSED_AT_ONCE)
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     def routes(self) -> list[Route]:
         """For Starlette."""
         return [
-            Route("/fhir", self.post_bundle, methods=["POST"]),
-            Route("/fhir/", self.post_bundle, methods=["POST"]),
-            Route("/fhir/{kind}", self.post_resource, methods=["POST"]),
-            Route("/fhir/{kind}/{name}", self.put_resource, methods=["PUT"]),
+            Route("/fhir", self._bounded(self.post_bundle), methods=["POST"]),
+            Route("/fhir/", self._bounded(self.post_bundle), methods=["POST"]),
+            Route("/fhir/{kind}", self._bounded(self.post_resource), methods=["POST"]),
+            Route("/fhir/{kind}/{name}", self._bounded(self.put_resource), methods=["PUT"]),
         ]
+
+    def _bounded(self, endpoint: Endpoint) -> Endpoint:
+        async def bounded(request: Request) -> JSONResponse:
+            declared = request.headers.get("content-length", "")
+            small = declared.isdigit() and int(declared) <= LARGE
+            async with nullcontext() if small else self._large:
+                return await endpoint(request)
+
+        return bounded
 
     async def post_bundle(self, request: Request) -> JSONResponse:
         """A Bundle; a single resource is taken here too."""
@@ -117,13 +132,12 @@ class FhirRoutes:
             raise self._refusal(400, [error], code="structure") from None
 
     async def _parse(self, parse: Any, value: Any) -> Any:
-        """Run on a thread, a few at once; a full store answers 507."""
+        """Run on a thread; raises AnsweredError (503, 507) when the store cannot be had."""
         around = Around(door=self.door, feed=self.feed, received_at=datetime.now(UTC))
-        async with self._parsing:
-            try:
-                return await run_in_threadpool(parse, value, around)
-            except Temporary as error:
-                raise fault(error) from None
+        try:
+            return await run_in_threadpool(parse, value, around)
+        except Temporary as error:
+            raise fault(error) from None
 
     async def _take_one(self, resource: Element) -> JSONResponse:
         try:

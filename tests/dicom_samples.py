@@ -87,11 +87,14 @@ def association(port: int, *contexts: tuple[str, str], title: str = "MODALITY") 
     ):
         entity.add_requested_context(sop_class, syntax)
     made = entity.associate("127.0.0.1", port)
+    connection = made.dul.socket.socket
     try:
         yield made
     finally:
         if made.is_established:
             made.release()
+        if connection:
+            connection.close()  # pynetdicom leaves it open where the peer went first
 
 
 def send(port: int, dataset: Dataset, *, title: str = "MODALITY", priority: int = 0) -> Dataset:

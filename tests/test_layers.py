@@ -135,6 +135,6 @@ def test_the_keeper_needs_no_torch_and_no_opencv():
     assert not import_without(("torch", "cv2", "safetensors"), KEEPER)
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_a_module_says_in_its_first_sentence_what_it_does(name):
-    assert ast.get_docstring(ast.parse(modules()[name].read_text(encoding="utf-8"))) or name.startswith("db.migrations")
+def test_every_module_says_in_its_first_sentence_what_it_does():
+    silent = {name for name, path in modules().items() if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))}
+    assert not silent

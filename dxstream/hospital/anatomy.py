@@ -47,7 +47,7 @@ def draw_anatomy(rng: np.random.Generator, *, opacity: bool) -> Anatomy:
     """One child. The means and spreads were chosen by eye and by the mean picture of public chest X-rays of children."""
 
     def about(mean: float, spread: float) -> float:
-        return float(mean + spread * np.clip(rng.normal(), -2.0, 2.0))
+        return float(mean + spread * np.clip(rng.normal(), -1.5, 1.5))
 
     dome = about(0.785 if opacity else 0.73, 0.03)
     return Anatomy(
@@ -69,7 +69,7 @@ def draw_anatomy(rng: np.random.Generator, *, opacity: bool) -> Anatomy:
         background=about(10.0, 4.0),
         wall_grey=about(158.0 if opacity else 170.0, 8.0),
         lung_grey=about(98.0 if opacity else 80.0, 8.0),
-        vessels=about(5.0, 1.0),
+        vessels=about(4.5, 0.7),
         blur=about(1.2 if opacity else 0.6, 0.1),
         middle_grey=about(185.0 if opacity else 172.0, 7.0),
         belly_grey=about(208.0, 8.0),

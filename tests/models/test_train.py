@@ -1,6 +1,8 @@
 """Training on small made-up sets: it learns, it stops, it writes all that it should, and does so again."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from model_samples import scan_folder
@@ -8,6 +10,7 @@ from model_samples import scan_folder
 from models.card import read_card
 from models.evaluate import evaluate
 from models.train import train
+from stream import labs
 from stream.errors import Refused
 
 
@@ -75,3 +78,18 @@ def test_progress_is_told_for_both_networks(stays, tmp_path):
 def test_too_little_to_split_is_refused(tmp_path):
     with pytest.raises(Refused, match="too few groups"):
         train("scan", scan_folder(tmp_path / "few", 2), tmp_path / "out")
+
+
+def test_analytes_and_a_window_of_ones_own_train_without_touching_code(stays, tmp_path):
+    source = shutil.copytree(stays, tmp_path / "stays")
+    header = (Path(labs.__file__).parent / "labs.csv").read_text().splitlines()[0]
+    (source / "labs.csv").write_text(header + "\nCRP,C-reactive protein,1988-5,,,mg/L,,,,0,500,0,1000\n")
+    with (source / "results.csv").open("a") as file:
+        file.writelines(f"p{number},3,1988-5,{number},mg/L\n" for number in range(240))
+    about = {
+        "config": {"hours": 24, "hidden": 8},
+        "window": {"origin": "admission", "length_hours": 24, "speaks_at_hours": 24, "grace_minutes": 5},
+    }
+    card = train("lab", source, tmp_path / "out", epochs=1, about=about)
+    assert [analyte.name for analyte in card.analytes] == ["K", "Creatinine", "CRP"]
+    assert (card.window.origin, card.config["hours"]) == ("admission", 24)

@@ -18,6 +18,7 @@ from pydicom.uid import generate_uid
 from db.tables import case_inputs, cases, events, inputs, tallies
 from producers.dicom import DicomFeed
 from producers.door import Door
+from producers.folder import FolderFeed
 from stream.content import INLINE_BYTES, ContentStore
 
 HIGH = 1
@@ -261,6 +262,7 @@ def test_no_identifier_of_a_patient_is_logged(
         broken = file_of(sent)
         for cut in (400, 600, 900):
             send_bytes(feed.port, broken[300:cut], sop_class=sent.SOPClassUID, sop_instance=sent.SOPInstanceUID)
+        send_bytes(feed.port, broken[300:], sop_class=sent.SOPClassUID, sop_instance=MARK)
         with socket.create_connection(("127.0.0.1", feed.port)) as stranger:
             stranger.sendall(struct.pack(">BBL", 1, 0, 200) + f"{MARK:200}".encode())
         time.sleep(0.2)
@@ -268,6 +270,64 @@ def test_no_identifier_of_a_patient_is_logged(
     assert MARK not in caplog.text
     assert MARK not in said
     assert "stored: feed=dicom" in caplog.text
+
+
+def closed_after(connection: socket.socket) -> float:
+    """Seconds until the other side closes, whatever it says before."""
+    began = time.monotonic()
+    while connection.recv(4096):
+        pass
+    return time.monotonic() - began
+
+
+def test_connections_that_fall_silent_are_closed(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.dicom.GREETING_SECONDS", 0.3)
+    monkeypatch.setattr("producers.dicom.IDLE_SECONDS", 0.3)
+    with running(door) as feed:
+        for said in (b"", struct.pack(">BBL", 1, 0, 500) + bytes(10)):
+            with socket.create_connection(("127.0.0.1", feed.port), timeout=10) as stranger:
+                stranger.sendall(said)
+                assert closed_after(stranger) < 5
+        with association(feed.port) as made:
+            until = time.monotonic() + 5
+            while made.is_established and time.monotonic() < until:
+                time.sleep(0.05)
+            assert made.is_aborted
+
+
+def test_an_instance_that_would_not_fit_into_memory_ends_its_association(
+    feed: DicomFeed, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.dicom_server.LONGEST_INSTANCE_BYTES", 300_000)
+    assert "Status" not in send(feed.port, projection(PixelData=bytes(2_000_000)))
+    assert send(feed.port, projection()).Status == 0
+    assert len(rows(door, inputs)) == 1
+
+
+def test_stopping_in_the_middle_of_a_store_does_not_hang(door: Door) -> None:
+    held = threading.Event()
+    submitted = door.intake.submit
+    door.intake.submit = lambda arrival: (held.wait(10), submitted(arrival))[1]  # type: ignore[method-assign]
+    with running(door) as feed:
+        sender = threading.Thread(target=lambda: send(feed.port, projection()))
+        sender.start()
+        time.sleep(0.5)
+        began = time.monotonic()
+        feed.stop()
+        assert time.monotonic() - began < 8
+        held.set()
+        sender.join(timeout=10)
+
+
+def test_the_same_dataset_by_c_store_and_in_the_inbox_is_one_input(feed: DicomFeed, door: Door, tmp_path: Path) -> None:
+    sent = projection()
+    send(feed.port, sent)
+    folder = FolderFeed(door, inbox=tmp_path / "inbox", parsers={})
+    folder.inbox.make()
+    (tmp_path / "inbox" / "a.dcm").write_bytes(file_of(sent))
+    folder.look()
+    folder.look()
+    assert len(rows(door, inputs)) == 1
 
 
 def test_stopping_closes_the_port(door: Door) -> None:

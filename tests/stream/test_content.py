@@ -1,0 +1,53 @@
+"""Content named by its sha256."""
+
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from stream.content import INLINE_BYTES, ContentStore
+from stream.errors import Broken, OutOfSpace, Temporary
+
+
+def test_small_content_travels_with_the_commit_and_no_file_is_made(tmp_path: Path):
+    content = ContentStore(tmp_path / "store").put(b"small")
+    assert (content.data, content.size) == (b"small", 5)
+    assert not (tmp_path / "store").exists()
+
+
+def test_large_content_is_a_file_named_by_its_digest(tmp_path: Path):
+    store = ContentStore(tmp_path)
+    large = b"x" * (INLINE_BYTES + 1)
+    content = store.put(large)
+    assert content.data is None
+    assert content.digest == hashlib.sha256(large).hexdigest()
+    assert store.get(content.digest) == large
+
+
+def test_the_same_content_from_many_threads_is_one_whole_file(tmp_path: Path):
+    store, large = ContentStore(tmp_path), b"y" * 300_000
+    threads = [threading.Thread(target=store.put, args=(large,)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in files] == [large]
+
+
+def test_a_disk_below_its_watermark_refuses_and_leaves_nothing(tmp_path: Path):
+    with pytest.raises(OutOfSpace):
+        ContentStore(tmp_path, watermark=2**62).put(b"z" * 100_000)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_store_that_cannot_be_written_is_a_temporary_fault(tmp_path: Path):
+    (tmp_path / "store").write_text("a file where the folder should be")
+    with pytest.raises(Temporary):
+        ContentStore(tmp_path / "store").put(b"z" * 100_000)
+
+
+def test_content_that_is_gone_is_broken(tmp_path: Path):
+    with pytest.raises(Broken):
+        ContentStore(tmp_path).get("0" * 64)

@@ -1,0 +1,54 @@
+"""The doorbell."""
+
+import base64
+import json
+
+import redis
+
+from stream.queues import MAX_HINTS, RING_TASK
+from stream.ring import Bell, RingThread
+
+
+def test_a_ring_is_one_message_with_ids_as_hints_and_nothing_else(redis_url: str):
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    Bell(redis_url).ring("note.stat", list(range(500)))
+    (raw,) = client.lrange("note.stat", 0, -1)
+    message = json.loads(raw)
+    assert message["headers"]["task"] == RING_TASK
+    assert json.loads(base64.b64decode(message["body"]))[0] == [list(range(MAX_HINTS))]
+
+
+def test_a_queue_whose_ring_is_unheard_is_not_rung_again(redis_url: str):
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    bell = Bell(redis_url)
+    assert bell.ring("lab.stat", [1])
+    assert bell.ring("lab.stat", [2])
+    assert client.llen("lab.stat") == 1
+
+
+def test_after_flushall_a_ring_is_still_heard_by_its_queue(redis_url: str):
+    client = redis.Redis.from_url(redis_url)
+    bell = Bell(redis_url)
+    bell.ring("lab.stat", [1])
+    client.flushall()
+    bell.ring("lab.stat", [2])
+    assert client.llen("lab.stat") == 1
+
+
+def test_a_ring_that_cannot_reach_redis_is_counted_and_raises_nothing():
+    bell = Bell("redis://127.0.0.1:1/0")
+    assert not bell.ring("lab.stat", [1])
+    assert bell.failures == 1
+
+
+def test_the_ring_thread_rings_what_it_was_asked_for_before_it_ends(redis_url: str):
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    thread = RingThread(Bell(redis_url))
+    thread.start()
+    for number in range(50):
+        thread.want({"scan.routine": [number], "scan.stat": [number]})
+    thread.stop()
+    assert (client.llen("scan.routine"), client.llen("scan.stat")) == (1, 1)
