@@ -65,14 +65,15 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     with temporary_home(arguments.home) as home:
         book = Book(home / "books" / f"{time.time_ns()}.jsonl")
         rows = through_the_system(home, kinds, book, seconds, console)
+        lines = unaccounted(kinds, book, rows)
     with timed(seconds, "offline"):
         pairs = {kind: pair_up(one, rows) for kind, one in kinds.items()}
     return {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sent": len(book.entries()),
+        "sent": sum(len(case.sendings) for one in kinds.values() for case in one.cases),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "kinds": {kind: compare_all(one.card, pairs[kind]) for kind, one in kinds.items()},
-        "unaccounted": compare(book, rows["inputs"]),
+        "unaccounted": lines,
         "disagreements": [line for kind in kinds for line in disagreements(pairs[kind])],
     }
 
@@ -85,6 +86,14 @@ def through_the_system(home: Path, kinds: Mapping[str, Held], book: Book, second
         with timed(seconds, "judge the rest"):
             wait_until_judged(installation.database, console)
         return read_rows(installation.database)
+
+
+def unaccounted(kinds: Mapping[str, Held], book: Book, rows: Rows) -> list[str]:
+    """What was not sent, not taken, or has not exactly one input."""
+    sent = {entry.sender_id for entry in book.entries()}
+    every = (sending for one in kinds.values() for case in one.cases for sending in case.sendings)
+    unsent = [f"{one.protocol} {one.sender_id}: never sent" for one in every if one.sender_id not in sent]
+    return unsent + compare(book, rows["inputs"])
 
 
 def pair_up(kind: Held, rows: Rows) -> list[Pair]:

@@ -149,7 +149,8 @@ def report(measured: dict[tuple[str, str], list[dict[str, float]]], options: arg
             drain.append(entry)
             rows.append((kind, design, entry["events_per_s"], f"{min(speeds):.0f} to {max(speeds):.0f}",
                          entry["cpu_ms_per_event"], entry["ratio_to_limit"]))  # fmt: skip
-    print_table("drain of a full queue, SQLite, 2 processes", ("work", "design", "events/s", "spread", "CPU ms/event", "of the limit"), rows)
+    columns = ("work", "design", "events/s", "spread", "CPU ms/event", "of the limit")
+    print_table(f"drain of a full queue, SQLite, {PROCESSES} processes", columns, rows)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     document = {"commit": commit, "processor": processor(), "rounds": options.rounds, "drain": drain}

@@ -3,8 +3,8 @@
 Inputs that are judged by themselves go in as bulk statements; the others are worked one by one, in the order of arrival.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,11 @@ from stream.window import Window
 
 #: Of several asks of one input, the one that says most settles its disposition.
 _PRECEDENCE = {"in_event": 0, "collecting": 1, "timeline": 2, "not_used": 3}
+
+
+#: (identity, digest): what makes two arrivals the same input.
+Name = tuple[str, str]
+Receipts = dict[Name, Receipt]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +43,28 @@ def accept(connection: sa.Connection, now: datetime, arrivals: Sequence[Arrival]
     for arrival in arrivals:
         if _name(arrival) in known and arrival.lane is Lane.STAT:
             _promote(commit, arrival)
-    receipts = known | dict(zip(fresh, _take(commit, list(fresh.values())), strict=True))
+    taken = dict(zip(fresh, _take(commit, list(fresh.values())), strict=True))
     for name, arrival in fresh.items():
-        commit.counts["inputs", (arrival.feed, receipts[name].disposition)] += 1
+        commit.counts["inputs", (arrival.feed, taken[name].disposition)] += 1
     raise_tallies(connection, slot, commit.counts)
-    return Accepted(receipts=[receipts[_name(arrival)] for arrival in arrivals], rings=commit.rings)
+    return Accepted(receipts=list(_receipts(arrivals, known, taken)), rings=commit.rings)
 
 
-def _name(arrival: Arrival) -> tuple[str, str]:
+def _receipts(arrivals: Sequence[Arrival], known: Receipts, taken: Receipts) -> Iterator[Receipt]:
+    """In order; an arrival that stands twice in the group is known the second time."""
+    seen: set[Name] = set()
+    for arrival in arrivals:
+        name = _name(arrival)
+        receipt = known.get(name) or taken[name]
+        yield replace(receipt, known=True) if name in seen else receipt
+        seen.add(name)
+
+
+def _name(arrival: Arrival) -> Name:
     return arrival.identity, arrival.content.digest
 
 
-def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> dict[tuple[str, str], Receipt]:
+def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
     """Receipts of those that were accepted before."""
     columns = (inputs.c.identity, inputs.c.digest, inputs.c.id, inputs.c.disposition, inputs.c.reason)
     query = sa.select(*columns).where(inputs.c.identity.in_({arrival.identity for arrival in arrivals}))

@@ -15,10 +15,10 @@ def record_cards(connection: sa.Connection, now: datetime, rows: Iterable[Mappin
 
     A row has name, version, modality, digest and the card itself. Another version of a known name waits to be activated.
     """
-    known = {name: digest for name, digest in connection.execute(sa.select(cards.c.name, cards.c.digest))}
+    known = set(connection.execute(sa.select(cards.c.name)).scalars())
     for row in rows:
         if row["name"] not in known:
-            known[row["name"]] = row["digest"]
+            known.add(row["name"])
             connection.execute(sa.insert(cards), {**row, "active": True, "changed_at": now})
 
 

@@ -91,7 +91,7 @@ def _event(row: Any, now: datetime) -> Event:
 def fetch(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, tuple[bytes, ...] | Exception]:
     """The bytes of each event's content, or why they cannot be had, by event id."""
     with database.read() as connection:
-        digests = {event.id: _series(connection, event) if event.case_key.startswith("series:") else [event.digest] for event in batch}
+        digests = {event.id: _digests(connection, event) for event in batch}
         small = _small(connection, sorted({digest for wanted in digests.values() for digest in wanted}))
     return {event_id: _load(store, small, wanted) for event_id, wanted in digests.items()}
 
@@ -105,7 +105,10 @@ def _small(connection: sa.Connection, digests: Sequence[str]) -> dict[str, bytes
     return found
 
 
-def _series(connection: sa.Connection, event: Event) -> list[str]:
+def _digests(connection: sa.Connection, event: Event) -> list[str]:
+    """Of the one content, or of every instance of a series up to the last one that this event judges."""
+    if not event.case_key.startswith("series:"):
+        return [event.digest]
     gathered = sa.select(inputs.c.digest).join(case_inputs, case_inputs.c.input_id == inputs.c.id)
     gathered = gathered.join(cases, cases.c.id == case_inputs.c.case_id)
     through = (cases.c.case_key == event.case_key) & (inputs.c.id <= event.inputs_through)

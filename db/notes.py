@@ -18,6 +18,8 @@ def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Ou
     case = commit.connection.execute(query).mappings().first()
     if ask.text is None and (case is None or not case["digest"]):
         return Outcome("not_used", "a status for a document that is not here")
+    if case and ask.version_at and case["version_at"] and ask.version_at < case["version_at"]:
+        return Outcome("not_used", "an older version of a document that is known")
     digest = ask.text.digest if ask.text else str(case["digest"]) if case else ""
     if ask.text:
         commit.keep([ask.text])
@@ -35,6 +37,7 @@ def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Ou
         "facts": {**(case["facts"] if case else {}), **ask.facts},
         "digest": digest,
         "acquired_at": ask.acquired_at or (case["acquired_at"] if case else None),
+        "version_at": ask.version_at or (case["version_at"] if case else None),
         "touched_at": commit.now,
     }
     case_id = _save(commit.connection, case["id"] if case else None, values, ask.case_key)

@@ -1,45 +1,15 @@
 """The command line: each command reads the settings once and calls one function."""
 
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
+from dxstream.cli_options import HOME, main_errors, read_settings
 from dxstream.home import with_redis
-from dxstream.logs import set_up_logging
 from stream.errors import DxstreamError
 from stream.queues import ALL_QUEUES
-from stream.settings import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-HOME = click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Overrides DXSTREAM_HOME.")
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-
-
-def main_errors(command: F) -> F:
-    """Our own errors are one line on standard error and exit code 1."""
-
-    @functools.wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except DxstreamError as error:
-            click.echo(f"dxstream: {error}", err=True)
-            sys.exit(1)
-
-    return wrapped  # type: ignore[return-value]
-
-
-def read_settings(home: Path | None) -> Settings:
-    """The environment, once, and logging with it."""
-    settings = Settings.from_environment(home=home)
-    set_up_logging(settings.log_format)
-    return settings
 
 
 @click.group()
@@ -127,13 +97,3 @@ def healthy(home: Path | None, role: str, name: str) -> None:
     words = complaint(read_settings(home), role, name)
     if words:
         raise DxstreamError(words)
-
-
-def main() -> None:
-    """Add the commands that only read the ledger or the models, and run."""
-    from dxstream.cli_ledger import add_ledger_commands  # noqa: PLC0415
-    from dxstream.cli_models import models  # noqa: PLC0415
-
-    add_ledger_commands(cli)
-    cli.add_command(models)
-    cli(prog_name="dxstream")

@@ -10,7 +10,7 @@ import click
 from db import report
 from db.engine import Database
 from db.stays import same_person
-from dxstream.cli import HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import HOME, JSON, main_errors, read_settings
 from dxstream.doctor import examine
 from dxstream.show import print_json, print_records, print_status, print_table, said
 
@@ -90,7 +90,8 @@ def patient(home: Path | None, key: str, *, as_json: bool) -> None:
 def _patient_row(event: dict[str, Any], prediction: dict[str, Any] | None) -> Sequence[Any]:
     words = said(prediction) if prediction else event["reason"]
     stands = prediction["status"] if prediction else ""
-    return event["id"], event["modality"], event["revision"], event["received_at"], event["outcome"] or event["state"], words, stands
+    shown = [event[name] for name in ("id", "modality", "revision", "received_at")]
+    return *shown, event["outcome"] or event["state"], words, stands
 
 
 @click.group()

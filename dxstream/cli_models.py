@@ -1,15 +1,14 @@
 """``models list | train | evaluate | activate``: list, train and evaluate need no home."""
 
-import json
 from pathlib import Path
 
 import click
 
 from db.cards import activate as activate_card
 from db.engine import Database
-from dxstream.cli import HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import HOME, JSON, main_errors, read_settings
+from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
-from models.card import CARD_FILE
 from models.catalogue import find_card, list_cards
 from stream.settings import Settings
 
@@ -84,8 +83,6 @@ def activate(card: str, home: Path | None) -> None:
     chosen = find_card(card, settings.models)
     if chosen.digest not in {one.digest for one in list_cards(settings.models)}:
         raise click.UsageError(f"put the card's folder into {settings.models} first, so that the workers find it")
-    content = json.loads((chosen.folder / CARD_FILE).read_text(encoding="utf-8"))
-    row = {"name": chosen.name, "version": chosen.version, "modality": chosen.kind, "digest": chosen.digest, "card": content}
     with Database(settings.database_url).write() as (connection, now):
-        activate_card(connection, now, row)
+        activate_card(connection, now, card_row(chosen))
     click.echo(f"{chosen.name} {chosen.version} is active")

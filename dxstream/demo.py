@@ -2,10 +2,10 @@
 
 import os
 import secrets
+import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,13 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from db import report
 from db.engine import Database
+from dxstream.account import read_account
 from dxstream.embedded_redis import free_port
 from dxstream.home import held, read_addresses
-from dxstream.hospital.book import Book, compare
+from dxstream.hospital.book import Book
 from dxstream.hospital.lines import Ports
 from dxstream.hospital.planning import Plan, plan
 from dxstream.hospital.send import send_all
-from dxstream.show import print_addresses, print_status, print_table, said
+from dxstream.show import print_addresses
 from dxstream.up import Installation, addresses
 from stream.errors import DxstreamError, Temporary
 from stream.settings import Settings
@@ -61,35 +62,27 @@ def _run(installation: Installation, cases: Plan, console: Console) -> bool:
     began = time.monotonic()
     _send(installation.settings, cases, book, console)
     _drain(installation.database, console)
-    with installation.database.read() as connection:
-        inputs, predictions = report.list_inputs(connection), report.list_predictions(connection)
-        events = {event["id"]: event for event in report.list_events(connection)}
-        status = report.status(connection, installation.database.now(connection))
-    own = _own(book, inputs)
-    _print_predictions(own, events, predictions)
-    _print_odd(cases, own, events, predictions)
-    print_status(status)
-    wrong = compare(book, inputs) + _unfinished(own, events) + _doubled(predictions)
+    account = read_account(installation.database, book)
+    account.show(cases)
+    wrong = account.disagreements()
     for line in wrong[:20]:
         console.print(f"[red]does not agree:[/red] {line}")
-    verdict = f"{len(book.entries())} things were sent, {len(own)} inputs are accounted for, in {time.monotonic() - began:.0f} s"
+    seconds = time.monotonic() - began
+    verdict = f"{len(book.entries())} things were sent, {len(account.own)} inputs are accounted for, in {seconds:.0f} s"
     console.print(f"[red]{len(wrong)} things do not agree[/red]" if wrong else f"[green]all agree[/green]: {verdict}")
     return not wrong
 
 
 def _with_free_ports(settings: Settings, console: Console) -> Settings:
     """Ports that nobody chose and somebody has are replaced by free ones."""
-    changed = {}
     for name in _PORTS:
         if f"DXSTREAM_{name.upper()}" not in os.environ and not _is_free(getattr(settings, name)):
-            changed[name] = free_port()
-            console.print(f"port {getattr(settings, name)} is taken, so {name.removesuffix('_port')} listens on {changed[name]}")
-    return replace(settings, **changed)
+            console.print(f"port {getattr(settings, name)} is taken, so {name.removesuffix('_port')} listens on another")
+            settings = replace(settings, **{name: free_port()})  # type: ignore[arg-type] # a port's name
+    return settings
 
 
 def _is_free(port: int) -> bool:
-    import socket  # noqa: PLC0415
-
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -146,61 +139,6 @@ def _now(database: Database) -> tuple[int, int, int] | None:
     except Temporary:
         return None
     return events["done"] + events["dead"], events["received"] - events["done"] - events["dead"], gathering
-
-
-def _own(book: Book, inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    sent = {entry.sender_id for entry in book.entries()}
-    return [row for row in inputs if row["sender_id"] in sent]
-
-
-def _unfinished(own: Sequence[dict[str, Any]], events: dict[int, dict[str, Any]]) -> list[str]:
-    ids = {row["event_id"] for row in own if row["event_id"]}
-    return [f"event {number} is {events[number]['state']}: {events[number]['reason']}" for number in ids if events[number]["state"] != "done"]
-
-
-def _doubled(predictions: Sequence[dict[str, Any]]) -> list[str]:
-    seen = Counter((one["event_id"], one["model_digest"]) for one in predictions)
-    return [f"event {event_id} has {number} predictions of one model" for (event_id, _), number in seen.items() if number > 1]
-
-
-def _print_predictions(own: Sequence[dict[str, Any]], events: dict[int, dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> None:
-    ids = {row["event_id"] for row in own}
-    shown = [one for one in predictions if one["event_id"] in ids]
-    by_modality = [next((one for one in shown if one["modality"] == kind), None) for kind in ("scan", "lab", "note")]
-    counted = Counter((one["modality"], one["model"], one["status"], said(one).split(" ")[0]) for one in shown)
-    del by_modality
-    print_table("predictions (routing aids and triage hints for research, not diagnoses)", ("modality", "model", "status", "said", "events"), [
-        (*key, number) for key, number in sorted(counted.items())
-    ])  # fmt: skip
-    columns = ("event", "modality", "patient", "said", "latency s")
-    print_table("the last twelve", columns, [
-        (one["event_id"], one["modality"], one["patient_key"][:8], said(one), _latency(events[one["event_id"]])) for one in shown[-12:]
-    ])  # fmt: skip
-
-
-def _latency(event: dict[str, Any]) -> str:
-    return f"{(event['done_at'] - event['received_at']).total_seconds():.2f}"
-
-
-def _print_odd(
-    cases: Plan, own: Sequence[dict[str, Any]], events: dict[int, dict[str, Any]], predictions: Sequence[dict[str, Any]]
-) -> None:
-    rows = []
-    for case in cases.cases():
-        if case.note:
-            sent = {sending.sender_id for sending in case.sendings}
-            mine = [row for row in own if row["sender_id"] in sent]
-            rows.append((case.kind, case.note, case.expected, _what_became(mine, events, predictions)))
-    print_table("odd on purpose", ("kind", "what is odd", "expected", "what was said"), rows)
-
-
-def _what_became(mine: Sequence[dict[str, Any]], events: dict[int, dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
-    ids = sorted({row["event_id"] for row in mine if row["event_id"]})
-    if not ids:
-        return "no event: " + "; ".join(sorted({f"{row['disposition']} {row['reason']}".strip() for row in mine}))
-    words = [said(one) + f" [{one['status']}]" for one in predictions if one["event_id"] in ids]
-    words += [f"{events[number]['outcome']}: {events[number]['reason']}" for number in ids if events[number]["outcome"] != "predicted"]
-    return "; ".join(words) or "; ".join(events[number]["state"] for number in ids)
 
 
 def _stay(console: Console) -> None:

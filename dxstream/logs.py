@@ -4,9 +4,10 @@ import json
 import logging
 import sys
 import time
+from typing import Any
 
 #: Loggers of libraries that print what they were sent.
-_SILENCED = ("pynetdicom", "pydicom", "hl7", "uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy.engine", "multipart")
+_SILENCED = ("pynetdicom", "pydicom", "uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy.engine", "multipart")
 
 
 class JsonLines(logging.Formatter):
@@ -31,9 +32,9 @@ class ConsoleLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
-    def formatException(self, exc_info: object) -> str:  # noqa: N802 - logging's own name
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
         """Where it happened, without values."""
-        kind, _, trace = exc_info  # type: ignore[misc]
+        kind, trace = ei[0], ei[2]
         places = []
         while trace is not None:
             places.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")

@@ -38,7 +38,7 @@ def _answerer(registry: CollectorRegistry, ready: Check) -> type[BaseHTTPRequest
     class Answerer(BaseHTTPRequestHandler):
         """Three pages."""
 
-        def do_GET(self) -> None:  # noqa: N802 - the library's own name
+        def do_GET(self) -> None:  # the library's own name
             """Answer with the page, 503 when the database is away, 404 for any other path."""
             page = _PAGES.get(self.path.split("?")[0])
             code, kind, body = page(registry, ready) if page else (404, "text/plain", b"/metrics /healthz /readyz\n")

@@ -50,7 +50,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - nothing but one system call
+                preexec_fn=die_with_parent,
             )
         finally:
             if output:

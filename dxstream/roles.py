@@ -1,5 +1,6 @@
 """One process, one role: the intake with its feeds, a worker, or the keeper with ``/metrics``."""
 
+import json
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from db.migrate import upgrade
 from db.slots import Slot
 from dxstream.home import content_folder, write_addresses
 from dxstream.metrics_server import MetricsServer
-from models.card import CARD_FILE
+from models.card import CARD_FILE, Card
 from models.catalogue import list_cards
 from producers.door import Door
 from producers.intake import Intake
@@ -46,7 +47,7 @@ def open_database(settings: Settings) -> Database:
     while True:
         try:
             upgrade(database)
-            rows = [_card_row(card) for card in list_cards(settings.models)]
+            rows = [card_row(card) for card in list_cards(settings.models)]
             with database.write() as (connection, now):
                 record_cards(connection, now, rows)
         except Temporary as error:
@@ -58,9 +59,8 @@ def open_database(settings: Settings) -> Database:
             return database
 
 
-def _card_row(card: Any) -> dict[str, Any]:
-    import json  # noqa: PLC0415
-
+def card_row(card: Card) -> dict[str, Any]:
+    """The row that makes a card known to the ledger."""
     content = json.loads((card.folder / CARD_FILE).read_text(encoding="utf-8"))
     return {"name": card.name, "version": card.version, "modality": card.kind, "digest": card.digest, "card": content}
 
@@ -181,7 +181,8 @@ class _Writer:
         self._write()
 
     def _write(self) -> None:
-        heard = [["dxstream_feed_last_received_timestamp_seconds", {"feed": feed}, at] for feed, at in self.intake.last_received.items()]
+        name = "dxstream_feed_last_received_timestamp_seconds"
+        heard = [[name, {"feed": feed}, at] for feed, at in self.intake.last_received.items()]
         self.intake.write_refusals()
         try:
             with self.database.write() as (connection, now):

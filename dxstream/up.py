@@ -14,7 +14,6 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from db.engine import Database
 from db.leases import end_worker
 from db.report import live_workers
 from db.tables import workers

@@ -28,7 +28,7 @@ class LabConfig:
 
     hours: int = 48
     hidden: int = 64
-    dropout: float = 0.3
+    dropout: float = 0.4
 
 
 class LabNetwork(nn.Module):

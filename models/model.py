@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.card import AUTOENCODER_FILE, WEIGHTS_FILE, BadCard, Card
 from models.golden import golden_sample
 from models.judge import judge, probabilities
-from stream.errors import Fatal, Rejected
+from stream.errors import Fatal, Rejected, Temporary
 from stream.judgement import Judgement, Sample
 
 #: How far a probability of the golden case may be from the card's (another CPU, a GPU, another number of threads).
@@ -47,6 +47,8 @@ class Model(ABC):
     def __init__(self, card: Card, network: nn.Module, autoencoder: nn.Module, device: str = "cpu") -> None:
         self.card = card
         self.device = torch.device(device)
+        if self.device.type == "cuda":  # shortened products would let a result depend on the size of its batch
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self.network = network.to(self.device).eval()
         self.autoencoder = autoencoder.to(self.device).eval()
 
@@ -78,12 +80,20 @@ class Model(ABC):
         return prepared
 
     def infer(self, batch: Sequence[Prepared]) -> list[Scores]:
-        """The scores of each input, by one forward pass; one input's scores do not depend on the others."""
+        """The scores of each input, by one forward pass; one input's scores do not depend on the others.
+
+        Raises Temporary when the device has no memory left, Fatal when the device is lost.
+        """
         if not batch:
             return []
-        with torch.inference_mode():
-            logits = self.logits(batch).float().cpu().numpy()
-            errors = self.autoencoder(self.features(batch)).float().cpu().numpy()
+        try:
+            with torch.inference_mode():
+                logits = self.logits(batch).float().cpu().numpy()
+                errors = self.autoencoder(self.features(batch)).float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise Temporary(f"no memory on {self.device}") from error
+        except torch.AcceleratorError as error:
+            raise Fatal(f"{self.device} is lost") from error
         return [Scores(logits=row, error=float(error)) for row, error in zip(logits, errors, strict=True)]
 
     def interpret(self, prepared: Prepared, scores: Scores) -> Judgement:

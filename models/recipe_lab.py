@@ -100,9 +100,9 @@ def laboratory_only(sample: Sample) -> Sample:
 
 RECIPE = Recipe(
     architecture="gru-window",
-    epochs=40,
-    patience=8,
-    batch=64,
+    epochs=12,
+    patience=6,
+    batch=128,
     learning_rate=2e-3,
     weight_decay=1e-2,
     autoencoder_epochs=40,

@@ -10,6 +10,10 @@ from stream.errors import Refused
 from stream.queues import Lane
 
 
+class Mismatch(Refused):
+    """The dataset is not the instance that its sender announced."""
+
+
 def arrive(door: Door, instance: Instance, *, feed: str, stat: bool = False) -> Arrival:
     """Check an instance, put its file into the store (fsync) and say what it asks for.
 
@@ -36,7 +40,3 @@ def _check_same(instance: Instance, header: Header) -> None:
         raise Mismatch("SOPClassUID is not the one that was announced", where="SOPClassUID")
     if instance.sop_instance and instance.sop_instance != header.sop_instance:
         raise Mismatch("SOPInstanceUID is not the one that was announced", where="SOPInstanceUID")
-
-
-class Mismatch(Refused):
-    """The dataset is not the instance that its sender announced."""

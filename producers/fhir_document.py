@@ -9,7 +9,7 @@ from producers.fhir_around import Around, local_name, split_address
 from producers.fhir_attachment import first_text, why_no_text
 from producers.fhir_elements import Element, canonical, codings, element, elements, required_text, resource_id, sha256, text
 from producers.fhir_patient import Person, read_facts
-from producers.fhir_times import first_moment
+from producers.fhir_times import first_moment, last_updated
 from producers.note_text import clean_text, is_note
 from stream import facts
 from stream.arrival import CancelNote, WriteNote
@@ -43,7 +43,7 @@ def read_document(document: Element, person: Person, around: Around) -> NoteAsks
     acquired = first_moment(document, names, around.feed.time_zone) or _created(attachments, around)
     known = {facts.DOCUMENT_TYPE: loinc, **_language(document, attachments)}
     available = text(document, "docStatus") not in _UNRELEASED
-    note = _note(person, around, words=words, case_key=case_key, known=known, acquired=acquired, available=available)
+    note = _note(document, person, around, words=words, case_key=case_key, known=known, acquired=acquired, available=available)
     return note if isinstance(note, str) else (note, *_replaced(document, around))
 
 
@@ -69,11 +69,12 @@ def read_report(report: Element, person: Person, around: Around) -> NoteAsks | s
     acquired = first_moment(report, ("effectiveDateTime", "issued"), around.feed.time_zone)
     known = {facts.DOCUMENT_TYPE: loinc, **_language(report, attachments)}
     available = status not in _UNRELEASED
-    note = _note(person, around, words=words, case_key=case_key, known=known, acquired=acquired, available=available)
+    note = _note(report, person, around, words=words, case_key=case_key, known=known, acquired=acquired, available=available)
     return note if isinstance(note, str) else (note,)
 
 
 def _note(
+    resource: Element,
     person: Person,
     around: Around,
     *,
@@ -93,6 +94,7 @@ def _note(
         facts=read_facts(person, around, acquired or around.received_at, known),
         available=available,
         acquired_at=acquired,
+        version_at=last_updated(resource, around.feed.time_zone),
     )
 
 

@@ -127,7 +127,7 @@ class FolderFeed:
             try:
                 answer.result(ANSWER_SECONDS)
             except Refused as error:
-                refusals.append(f"{number} of {len(handed.answers)}: {_words(error)}")
+                refusals.append(f"input {number} of {len(handed.answers)}: {_words(error)}")
             except (Temporary, TimeoutError) as error:
                 self._leave(handed.path, error)
                 return

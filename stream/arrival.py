@@ -41,7 +41,7 @@ class WriteNote:
     """A document's text, new or edited; the same ``case_key`` again is its next revision.
 
     ``text``: None when only the document's status changed. ``available``: False while the document waits to be released
-    (TXA-17 DI, IN, IP).
+    (TXA-17 DI, IN, IP). ``version_at`` orders the versions where the sender dates them: an older one is not used.
     """
 
     case_key: str
@@ -49,6 +49,7 @@ class WriteNote:
     facts: Mapping[str, Any]
     available: bool = True
     acquired_at: datetime | None = None
+    version_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,9 +64,13 @@ class ContentStore:
         return self.folder / digest[:2] / digest[2:4] / digest
 
     def check_space(self, size: int = 0) -> None:
-        """Raises OutOfSpace when ``size`` more bytes would bring the disk under its watermark."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(self.folder).free - size < self.watermark:
+        """Raises OutOfSpace when ``size`` more bytes would bring the disk under its watermark, Temporary without a disk."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise _unwritable(error) from error
+        if free - size < self.watermark:
             raise OutOfSpace("the content store is below its watermark of free space")
 
     def _write(self, path: Path, data: bytes) -> None:
@@ -81,8 +85,12 @@ class ContentStore:
                 aside.unlink(missing_ok=True)
             _sync_folder(path.parent)
         except OSError as error:
-            kind = OutOfSpace if error.errno in _NO_SPACE else Temporary
-            raise kind(f"the content store cannot be written ({error.strerror})") from error
+            raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> Temporary:
+    kind = OutOfSpace if error.errno in _NO_SPACE else Temporary
+    return kind(f"the content store cannot be written ({error.strerror})")
 
 
 def _write_durably(path: Path, data: bytes) -> None:

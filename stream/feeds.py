@@ -65,11 +65,12 @@ class FeedsConfig:
     @cached_property
     def intensive_locations(self) -> frozenset[str]:
         """Upper-case PV1-3.1 (or FHIR Location names) that are intensive care units: ``locations.csv``, ``location,kind``."""
-        return frozenset(row["location"].strip().upper() for row in self._rows("locations.csv") if row["kind"].strip() == "icu")
+        kinds = {row["location"].strip().upper(): row["kind"].strip() for row in self._rows("locations.csv")}
+        return frozenset(location for location, kind in kinds.items() if kind == "icu")
 
     @cached_property
     def documents(self) -> Mapping[str, str]:
-        """Allow-listed document types: code as sent (LOINC or local, upper case) → LOINC code: ``documents.csv``, ``sent,loinc``."""
+        """Document types that are judged: code as sent (LOINC or local, upper case) → LOINC: ``documents.csv``, ``sent,loinc``."""
         return {row["sent"].strip().upper(): row["loinc"].strip() for row in self._rows("documents.csv")}
 
     @cached_property

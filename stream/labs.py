@@ -14,6 +14,9 @@ from stream.errors import Refused
 
 HERE = Path(__file__).parent
 
+#: Dimensions whose values need no unit to be understood.
+_BARE = {"score": "{score}", "acidity": "[ph]"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
@@ -91,7 +94,8 @@ class Analytes:
             raise Refused("no analyte has this code")
         if not math.isfinite(value):
             raise Refused("not a finite number")
-        if not written.strip():
+        written = written.strip() or _BARE.get(units()[_plain(row.unit)].dimension, "")
+        if not written:
             raise Refused("no unit")
         unit = units().get(_plain(written))
         if unit is None:

@@ -87,9 +87,10 @@ def running_postgresql() -> Iterator[str]:
         cwd=place,
         **who,
     )
-    options = ["-c", f"port={port}", "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={place}", "-c", "fsync=off"]
+    values = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={place}", "fsync=off")
+    command = [binaries / "postgres", "-D", cluster, *[part for value in values for part in ("-c", value)]]
     with (place / "log").open("w") as log:
-        server = subprocess.Popen([binaries / "postgres", "-D", cluster, *options], stdout=log, stderr=log, cwd=place, preexec_fn=end_with_parent, **who)
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=place, preexec_fn=end_with_parent, **who)
     try:
         for _ in range(200):
             if subprocess.run([binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode == 0:

@@ -17,7 +17,9 @@ PACKAGES = {"dxstream", "stream", "db", "models", "producers", "worker"}
 has_git = pytest.mark.skipif(
     not shutil.which("git") or not (ROOT / ".git").exists(), reason="the tracked tree was not looked at: this is no git checkout"
 )
-has_readme = pytest.mark.skipif(not README.exists(), reason="there is no README.md, so neither its tree nor the wheel was looked at")
+has_readme = pytest.mark.skipif(
+    not README.exists(), reason="there is no README.md, so neither its tree nor the wheel was looked at"
+)
 
 
 def git_lists(*arguments: str) -> set[str]:
@@ -71,7 +73,18 @@ def test_nothing_that_is_ignored_is_tracked():
 def wheel(tmp_path_factory) -> set[str]:
     """The names of the files in a wheel built from here; pip fetches the pinned hatchling."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", folder, ROOT]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--wheel-dir",
+        folder,
+        ROOT,
+    ]
     subprocess.run(command, check=True, timeout=200, cwd=folder)
     (built,) = folder.glob("*.whl")
     with zipfile.ZipFile(built) as archive:

@@ -86,7 +86,7 @@ def send(database: Database, *texts: str, lane: Lane = Lane.ROUTINE, facts: dict
         ask = JudgeNow(case_key=f"image:{text}{number}", modality="scan", facts=facts or {})
         content = Content(digest=text.rjust(64, "0"), size=len(data), data=data)
         arrivals.append(
-            Arrival(feed="dicom", identity=f"sop:{text}{number}", sender_id=f"{text}{number}", content=content, asks=(ask,), lane=lane)
+            Arrival(feed="dicom", identity=f"sop:{text}{number}", sender_id=str(number), content=content, asks=(ask,), lane=lane)
         )
     with database.write() as (connection, now):
         accept(connection, now, arrivals, slot="test", window=Window())

@@ -1,14 +1,20 @@
 """The commit at the door."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import sqlalchemy as sa
 
 from db.accept import accept
 from db.engine import Database
+from db.stays import same_person
 from db.tables import cases, events, inputs, points
-from stream.arrival import AddResults, Arrival, JudgeNow, Move, Result
+from producers.door import Door
+from stream.arrival import AddResults, Arrival, JudgeNow, Merge, Move, Result, WriteNote
 from stream.content import Content
+from stream.errors import Refused
+from stream.points import FLAG_PRELIMINARY
 from stream.window import Window
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -113,3 +119,49 @@ def test_repeated_results_of_one_message_are_told_apart_by_their_time(database: 
     later = result("b", 5.0, at=NOW + timedelta(hours=1), version=NOW + timedelta(hours=9))
     take(database, message("m2", AddResults(results=(later,))))
     assert [row["value"] for row in rows(database, points)] == [1.0, 5.0]
+
+
+def test_an_admission_told_twice_is_undone_by_one_cancel(database: Database):
+    take(database, message("a01", admit(NOW)))
+    take(database, message("a01 again", admit(NOW)))
+    take(database, message("a11", Move(kind="cancel_admit", stay="visit", at=NOW, intensive=True)))
+    assert rows(database, cases)[0]["origin_at"] is None
+
+
+def test_a_result_that_is_corrected_out_of_the_window_has_the_stay_judged_again(database: Database):
+    take(database, message("a01", admit(NOW)))
+    take(database, message("m1", AddResults(results=(result("b", 1.0, at=NOW + timedelta(hours=3)),))))
+    later = result("b", 1.0, at=NOW + timedelta(days=9), version=NOW + timedelta(days=9))
+    (receipt,) = take(database, message("m2", AddResults(results=(later,)))).receipts
+    assert receipt.disposition == "collecting"
+
+
+def test_a_preliminary_result_that_becomes_final_loses_its_flag(database: Database):
+    take(database, message("m1", AddResults(results=(replace(result("b", 1.0), flags=FLAG_PRELIMINARY),))))
+    take(database, message("m2", AddResults(results=(result("b", 1.0, version=NOW + timedelta(hours=1)),))))
+    assert rows(database, points)[0]["flags"] & FLAG_PRELIMINARY == 0
+
+
+def test_an_older_version_of_a_document_is_not_used(database: Database):
+    for number, version in ((1, NOW), (2, NOW - timedelta(days=1))):
+        ask = WriteNote(case_key="note:1", text=content(f"text {number}"), facts={}, version_at=version)
+        (receipt,) = take(database, message(f"d{number}", ask)).receipts
+    assert receipt.disposition == "not_used"
+    assert len(rows(database, events)) == 1
+
+
+def test_a_merge_brings_both_keys_results_into_the_stay(database: Database):
+    take(database, message("a01", admit(NOW), patient="p"))
+    take(database, message("m1", AddResults(results=(result("b", 1.0, at=NOW + timedelta(hours=3)),)), patient="q"))
+    take(database, message("a40", Merge(other="q")))
+    with database.read() as connection:
+        assert same_person(connection, "p") == same_person(connection, "q") == ["p", "q"]
+    assert rows(database, cases)[0]["close_at"] is not None
+
+
+def test_one_culprit_of_a_group_is_refused_alone_and_the_rest_is_taken(door: Door):
+    bad = replace(image("9"), asks=(JudgeNow(case_key="image:9", modality="scan", facts={"bad": object()}),))
+    answers = [door.intake.submit(arrival) for arrival in (image("1"), bad, image("2"))]
+    assert answers[0].result(10).disposition == answers[2].result(10).disposition == "in_event"
+    with pytest.raises(Refused):
+        answers[1].result(10)

@@ -126,10 +126,11 @@ def test_the_same_identifier_with_other_content_is_kept_and_flagged(
 
 def test_half_a_dataset_is_refused_in_plain_words_and_the_receiver_lives_on(feed: DicomFeed, door: Door) -> None:
     sent = projection(PixelData=bytes(100_000))
-    dataset = file_of(sent)[-60_000:-30_000]
+    content = file_of(sent)
+    dataset = content[content.index(b"\x08\x00\x08\x00") : -50_000]
     answer = send_bytes(feed.port, dataset, sop_class=sent.SOPClassUID, sop_instance=sent.SOPInstanceUID)
     assert answer.Status == 0xC000
-    assert answer.ErrorComment
+    assert answer.ErrorComment == "the dataset ends in the middle of an element"
     assert not rows(door, inputs)
     assert send(feed.port, sent).Status == 0
     assert refusals(door) == {'["dicom", "cannot understand"]': 1}

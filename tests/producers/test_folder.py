@@ -155,7 +155,7 @@ def test_where_one_of_several_is_refused_the_reason_says_which_and_the_others_ar
 ) -> None:
     put(inbox / "batch.hl7", b"one worse three")
     wait_for((inbox / "refused" / "batch.hl7").exists)
-    assert (inbox / "refused" / "batch.hl7.reason").read_text().startswith("2 of 3: ")
+    assert (inbox / "refused" / "batch.hl7.reason").read_text().startswith("input 2 of 3: ")
     assert len(rows(door, inputs)) == 2
 
 

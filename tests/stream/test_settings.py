@@ -35,7 +35,7 @@ def test_a_feed_without_a_table_is_in_utc_and_has_no_defaults(tmp_path: Path):
 @pytest.mark.parametrize("line", ['time_zone = "Mars/Olympus"', 'character_set = "klingon"'])
 def test_a_feed_setting_that_is_none_is_named(tmp_path: Path, line: str):
     (tmp_path / "feeds.toml").write_text(f"[hl7]\n{line}\n")
-    with pytest.raises(BadSettingError, match=line.split()[0]):
+    with pytest.raises(BadSettingError, match=line.split(maxsplit=1)[0]):
         FeedsConfig(tmp_path).feed("hl7")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from servers import free_port
 from started import Up, running_up
 
 from dxstream.hospital.book import Book
@@ -25,8 +26,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def up_with_two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """The same with two CPU workers."""
-    with running_up(tmp_path_factory.mktemp("up") / "home", DXSTREAM_DEVICES="cpu:2") as running:
+    """The same with two CPU workers, on ports that somebody has chosen."""
+    ports = {f"DXSTREAM_{name}_PORT": str(free_port()) for name in ("DICOM", "MLLP", "HTTP", "METRICS")}
+    with running_up(tmp_path_factory.mktemp("up") / "home", DXSTREAM_DEVICES="cpu:2", **ports) as running:
         yield running
 
 

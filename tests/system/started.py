@@ -170,7 +170,7 @@ class Up:
     def start(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         self.log = self.home.parent / f"{self.home.name}.log"
-        (self.home / "addresses.json").unlink(missing_ok=True)
+        before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dxstream", "up", "--home", str(self.home)],
@@ -181,13 +181,14 @@ class Up:
                 start_new_session=True,
                 preexec_fn=end_with_parent,
             )
-        until(self._shown, "dxstream up is ready")
+        until(lambda: self._shown(before), "dxstream up is ready")
         self.ledger = Ledger(self.settings.get("DXSTREAM_DATABASE_URL") or f"sqlite:///{self.home / 'dxstream.sqlite'}")
 
-    def _shown(self) -> bool:
+    def _shown(self, before: int) -> bool:
         """It prints its addresses once everything is ready."""
-        assert self.process.poll() is None, f"dxstream up ended:\n{self.log_text()[-3000:]}"
-        return "dxstream is up" in self.log_text()
+        assert self.process.poll() is None, f"dxstream up ended:
+{self.log_text()[-3000:]}"
+        return "dxstream is up" in self.log.read_bytes()[before:].decode(errors="replace")
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace")

@@ -6,18 +6,23 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import redis
 from started import Up, processes_of, run, running_up, until
 
 from db.report import DISPOSITIONS, STATES
 from dxstream.hospital.book import Book, compare
 from dxstream.hospital.planning import plan
 from dxstream.hospital.send import send_all
+
+
+#: pynetdicom forgets to close a socket when nobody answers.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +32,10 @@ def demo(tmp_path_factory):
     return run("demo", "--events", "30", home=home, DXSTREAM_DEVICES="cpu:1"), home
 
 
-def status_of(home: Path) -> dict:
-    return json.loads(run("status", "--json", home=home).stdout)
+@pytest.fixture(scope="module")
+def status(demo):
+    """What ``status --json`` says when no process runs any more."""
+    return json.loads(run("status", "--json", home=demo[1]).stdout)
 
 
 def test_the_demo_ends_well(demo):
@@ -37,16 +44,20 @@ def test_the_demo_ends_well(demo):
     assert done.returncode == 0, done.stdout + done.stderr + logs
 
 
-def test_the_numbers_add_up_when_no_process_runs_any_more(demo):
-    status = status_of(demo[1])
+def test_the_inputs_add_up_when_no_process_runs_any_more(status):
     assert status["inputs"]["accepted"] == sum(status["inputs"][name] for name in DISPOSITIONS) > 0
+
+
+def test_the_events_add_up_when_no_process_runs_any_more(status):
     assert status["events"]["received"] == sum(status["events"][name] for name in STATES) > 0
+
+
+def test_the_outcomes_add_up_to_what_is_done(status):
     assert sum(status["outcomes"].values()) == status["events"]["done"]
 
 
-def test_every_event_of_the_demo_ended_done(demo):
-    events = status_of(demo[1])["events"]
-    assert events["done"] == events["received"]
+def test_every_event_of_the_demo_ended_done(status):
+    assert status["events"]["done"] == status["events"]["received"]
 
 
 def test_the_demos_book_agrees_with_the_inputs(demo):
@@ -57,13 +68,13 @@ def test_the_demos_book_agrees_with_the_inputs(demo):
     assert not compare(book, json.loads(run("inputs", "--json", home=home).stdout))
 
 
-def test_most_of_what_the_hospital_sends_is_predicted(demo):
-    status = status_of(demo[1])
+def test_most_of_what_the_hospital_sends_is_predicted(status):
     assert status["outcomes"]["predicted"] > 0.7 * status["events"]["done"]
 
 
-def test_no_worker_is_said_to_live_after_the_end(demo):
-    assert not [worker for worker in status_of(demo[1])["workers"] if worker["alive"]]
+def test_no_worker_is_said_to_live_after_the_end(status):
+    assert status["workers"]
+    assert not [worker for worker in status["workers"] if worker["alive"]]
 
 
 # Killed in the middle ---------------------------------------------------------------------------------------------
@@ -85,70 +96,45 @@ def sending(up: Up, folder: Path, seed: int, cases: int = 60) -> Iterator[Book]:
 
 def wrong(up: Up, book: Book) -> list[str]:
     """What does not agree after all has ended: the book, unfinished events, events with two predictions of one model."""
-    mine = {entry.sender_id for entry in book.entries()}
-    inputs = [row for row in up.ledger.inputs() if row["sender_id"] in mine]
-    unfinished = [f"{row['id']} {row['state']} {row['reason']}" for row in up.ledger.events() if row["state"] != "done"]
+    sent = {entry.sender_id for entry in book.entries()}
+    mine = [row for row in up.ledger.inputs() if row["sender_id"] in sent]
+    ids = {row["event_id"] for row in mine}
+    unfinished = [f"{row['id']} {row['state']} {row['reason']}" for row in up.ledger.events() if row["id"] in ids and row["state"] != "done"]
     said = Counter((row["event_id"], row["model_digest"]) for row in up.ledger.predictions())
-    return compare(book, inputs) + unfinished + [f"event {event} twice" for (event, _), number in said.items() if number > 1]
+    return compare(book, mine) + unfinished + [f"event {event} twice" for (event, _), number in said.items() if number > 1]
 
 
-def busy_worker(up: Up) -> str:
-    """The name of a worker that holds events now."""
-    query = "SELECT w.name FROM workers w JOIN events e ON e.holder = w.id AND e.state = 'leased' LIMIT 1"
-    return until(lambda: [row["name"] for row in up.ledger.rows(query)] or up.ledger.settled() and ["cpu-0"], "a worker is busy")[0]
+def kill_a_busy_worker(up: Up) -> None:
+    """SIGKILL to a worker that holds events, and wait until another has its name.
+
+    Not while a suspect is about: an event that is alone in two deaths is taken for their cause, and is dead by design.
+    """
+    held = "SELECT w.name FROM workers w JOIN events e ON e.holder = w.id AND e.state = 'leased' LIMIT 1"
+    suspects = "SELECT id FROM events WHERE suspect AND state IN ('waiting', 'leased') LIMIT 1"
+    until(lambda: not up.ledger.rows(suspects), "the suspects are judged")
+    name = f"worker {until(lambda: up.ledger.rows(held), 'a worker is busy')[0]['name']}"
+    up.replaced(name, up.kill(name))
 
 
 @pytest.mark.timeout(600)
 def test_workers_killed_again_and_again_cost_no_event_and_say_nothing_twice(up_with_two_workers, tmp_path):
-    up = up_with_two_workers
-    with sending(up, tmp_path, seed=21) as book:
+    with sending(up_with_two_workers, tmp_path, seed=21, cases=90) as book:
         for _ in range(4):
-            name = f"worker {busy_worker(up)}"
-            pid = until(lambda name=name: up.children().get(name), f"{name} runs")
-            os.kill(pid, signal.SIGKILL)
-            up.replaced(name, pid)
-    assert not wrong(up, book)
+            kill_a_busy_worker(up_with_two_workers)
+    assert not wrong(up_with_two_workers, book)
 
 
-def kill_and_replace(name: str) -> Callable[[Up], None]:
-    def kill(up: Up) -> None:
-        up.replaced(name, up.kill(name))
-
-    return kill
-
-
-@pytest.mark.parametrize("name", ["keeper", "redis"])
+@pytest.mark.parametrize("name", ["keeper", "redis", "intake"])
 def test_a_killed_process_is_replaced_and_work_goes_on(up_with_two_workers, tmp_path, name):
     up = up_with_two_workers
     until(up.all_ready, "everything is ready")
     with sending(up, tmp_path, seed=len(name), cases=30) as book:
-        kill_and_replace(name)(up)
+        up.replaced(name, up.kill(name))
     assert not wrong(up, book)
     until(up.all_ready, "everything is ready again")
-
-
-def test_a_killed_intake_is_replaced_and_takes_more(up_with_two_workers, tmp_path):
-    up = up_with_two_workers
-    before = up.ports
-    kill_and_replace("intake")(up)
-    until(up.all_ready, "everything is ready again")
-    assert repr(up.ports) == repr(before), "a sender finds the ports where they were"
-    with sending(up, tmp_path, seed=77, cases=12) as book:
-        pass
-    assert not wrong(up, book)
-
-
-def test_an_intake_killed_while_it_takes_loses_nothing_that_it_acknowledged(up_with_two_workers, tmp_path):
-    up = up_with_two_workers
-    until(up.all_ready, "everything is ready")
-    with sending(up, tmp_path, seed=78, cases=30) as book:
-        kill_and_replace("intake")(up)
-    assert not wrong(up, book)
 
 
 def test_redis_emptied_while_events_wait_costs_none(up_with_two_workers, tmp_path):
-    import redis
-
     up = up_with_two_workers
     until(up.all_ready, "everything is ready")
     with sending(up, tmp_path, seed=79, cases=30) as book, redis.Redis.from_url(up.addresses["redis_url"]) as client:

@@ -63,6 +63,7 @@ def upgrade() -> None:
         sa.Column("retracted_revision", sa.Integer(), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("version_at", db.tables.Utc(timezone=True), nullable=True),
         sa.Column("opened_at", db.tables.Utc(timezone=True), nullable=False),
         sa.Column("touched_at", db.tables.Utc(timezone=True), nullable=False),
         sa.Column("first_touched_at", db.tables.Utc(timezone=True), nullable=True),
