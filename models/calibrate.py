@@ -13,7 +13,7 @@ Whole = NDArray[np.integer[Any]]
 #: Of the operating point that is active: positives found on validation.
 SENSITIVITY = 0.95
 #: Shares of accepted validation inputs above which an input is unusual (uncertain), or unlike anything seen (rejected).
-UNUSUAL, UNLIKE = 0.95, 0.985
+UNUSUAL, UNLIKE = 0.95, 0.99
 #: Share of validation inputs on which a model whose classes exclude each other says nothing.
 ABSTAINED = 0.02
 #: A binary finding is uncertain within this many logits of its threshold.

@@ -21,7 +21,7 @@ from stream.points import decode_points, encode_points
 #: An analyte is taken when at least this share of the training windows has it.
 LEAST_WINDOWS = 0.03
 #: Analytes are required, the most measured first, as long as this share of the training windows has them all.
-ALL_REQUIRED = 0.99
+ALL_REQUIRED = 0.985
 #: Plausible ranges wider than this ratio are taken by their logarithm.
 SKEWED = 50.0
 

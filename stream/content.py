@@ -76,7 +76,7 @@ class ContentStore:
     def _write(self, path: Path, data: bytes) -> None:
         try:
             self.check_space(len(data))
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(path.parent)
             aside = path.with_name(f".{uuid.uuid4().hex}")
             try:
                 _write_durably(aside, data)
@@ -86,6 +86,15 @@ class ContentStore:
             _sync_folder(path.parent)
         except OSError as error:
             raise _unwritable(error) from error
+
+    def _make_folder(self, folder: Path) -> None:
+        """Durably: the entry of each new folder in the one above it is synced too."""
+        if folder.exists():
+            return
+        if folder != self.folder:
+            self._make_folder(folder.parent)
+        folder.mkdir(parents=folder == self.folder, exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _unwritable(error: OSError) -> Temporary:

@@ -47,10 +47,13 @@ class FeedsConfig:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._feeds: dict[str, FeedConfig] = {}
 
     def feed(self, name: str) -> FeedConfig:
         """What is said of the feed ``dicom``, ``hl7``, ``fhir`` or ``folder``. Raises BadSettingError."""
-        return _feed_config(name, self._toml.get(name, {}))
+        if name not in self._feeds:
+            self._feeds[name] = _feed_config(name, self._toml.get(name, {}))
+        return self._feeds[name]
 
     @cached_property
     def _toml(self) -> dict[str, Any]:

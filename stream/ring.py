@@ -5,7 +5,7 @@ import threading
 
 from celery import Celery
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis import Redis, RedisError
 
 from stream.queues import MAX_HINTS, RING_TASK
 
@@ -41,12 +41,11 @@ class Bell:
     def __init__(self, redis_url: str) -> None:
         self.app = ring_app(redis_url)
         self.failures = 0
+        self._lists = Redis.from_url(redis_url, socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT)
 
     def unheard(self, name: str) -> int:
-        """How many rings of a queue no worker has taken yet; raises RedisError or OperationalError."""
-        with self.app.connection_for_write() as connection:
-            length: int = connection.default_channel.client.llen(name)
-        return length
+        """How many rings of a queue no worker has taken yet; raises RedisError."""
+        return int(self._lists.llen(name))
 
     def ring(self, name: str, hints: list[int]) -> bool:
         """Ring unless a ring is still unheard: that one will find these events too. False when Redis cannot be had."""

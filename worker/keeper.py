@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis import RedisError
 
 from db.cards import active_rows
 from db.close import AT_ONCE, Closer
@@ -101,5 +100,5 @@ def unheard_rings(bell: Bell, names: Any) -> dict[str, int]:
     """The Redis list's length of each queue; empty when Redis cannot be had."""
     try:
         return {name: bell.unheard(name) for name in names}
-    except (OperationalError, RedisError, OSError):
+    except RedisError:
         return {}

@@ -186,8 +186,7 @@ class Up:
 
     def _shown(self, before: int) -> bool:
         """It prints its addresses once everything is ready."""
-        assert self.process.poll() is None, f"dxstream up ended:
-{self.log_text()[-3000:]}"
+        assert self.process.poll() is None, f"dxstream up ended:\n{self.log_text()[-3000:]}"
         return "dxstream is up" in self.log.read_bytes()[before:].decode(errors="replace")
 
     def log_text(self) -> str:
