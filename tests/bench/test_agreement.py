@@ -8,9 +8,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
+from agreement import unaccounted
 from agreement_compare import Pair, Said, disagreements, ledger_said
-from agreement_inputs import check_unseen
+from agreement_inputs import Held, check_unseen
 
+from dxstream.hospital.book import ACKNOWLEDGED, Book
 from dxstream.hospital.cases import HL7, STAY, Case, Sending
 from models.card import Card
 from models.evaluate import Scored
@@ -97,3 +99,12 @@ def test_an_input_that_was_seen_in_training_is_refused(group: str, content: byte
 
     with pytest.raises(Refused, match="seen in training"):
         check_unseen([example("held", "same", b"same")], [example("train", group, content)])
+
+
+def test_what_was_never_sent_or_has_no_input_is_not_accounted_for(tmp_path: Path) -> None:
+    book, kinds = Book(tmp_path / "book.jsonl"), {"lab": Held(card=CARD, examples=[], cases=[CASE])}
+    book.write(CASE, CASE.sendings[0], "AA", ACKNOWLEDGED)
+    unsent, lost = unaccounted(kinds, book, {"inputs": []})
+    assert unsent == "hl7 b: never sent"
+    assert lost.endswith("acknowledged, but 0 inputs")
+    assert unaccounted(kinds, book, {"inputs": [{"sender_id": "a"}]}) == [unsent]
