@@ -6,6 +6,7 @@ Inputs that are judged by themselves go in as bulk statements; the others are wo
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -84,9 +85,10 @@ def _take(commit: Commit, arrivals: Sequence[Arrival]) -> list[Receipt]:
     commit.keep([arrival.content for arrival in arrivals])
     event_ids = _judge_now(commit, arrivals)
     input_ids = _insert_inputs(commit, arrivals, event_ids)
+    outcomes = _settle(commit, arrivals, input_ids, event_ids)
     return [
-        Receipt(input_id=input_id, disposition="in_event") if event_id else _follow(commit, arrival, input_id)
-        for arrival, input_id, event_id in zip(arrivals, input_ids, event_ids, strict=True)
+        Receipt(input_id=input_id, disposition=outcome.disposition, reason=outcome.reason, conflict=outcome.conflict)
+        for input_id, outcome in zip(input_ids, outcomes, strict=True)
     ]
 
 
@@ -156,15 +158,51 @@ def _insert_inputs(commit: Commit, arrivals: Sequence[Arrival], event_ids: Seque
     return list(commit.connection.execute(statement, rows).scalars())
 
 
-def _follow(commit: Commit, arrival: Arrival, input_id: int) -> Receipt:
-    """Do what the arrival asks, one ask after the other, and settle the input's disposition."""
-    outcomes = [_do(commit, arrival, ask, input_id) for ask in arrival.asks]
-    if not outcomes:
-        return Receipt(input_id=input_id, disposition="not_used", reason=arrival.not_used)
-    outcome = min(outcomes, key=lambda one: _PRECEDENCE[one.disposition])
-    values = {"disposition": outcome.disposition, "reason": outcome.reason, "event_id": outcome.event_id}
-    commit.connection.execute(sa.update(inputs).where(inputs.c.id == input_id).values(values))
-    return Receipt(input_id=input_id, disposition=outcome.disposition, reason=outcome.reason, conflict=outcome.conflict)
+def _settle(
+    commit: Commit, arrivals: Sequence[Arrival], input_ids: Sequence[int], event_ids: Sequence[int | None]
+) -> list[Outcome]:
+    """Do what remains to be asked, in order, and write each input's disposition. Neighbours with results go together."""
+    outcomes: list[Outcome] = []
+    changed: list[tuple[int, Outcome]] = []
+    rest = list(zip(arrivals, input_ids, event_ids, strict=True))
+    for only_results, run in groupby(rest, key=lambda one: _only_results(one[0])):
+        group = list(run)
+        if only_results:
+            laid = [timeline.Laid(arrival, arrival.asks[0], input_id) for arrival, input_id, _ in group]  # type: ignore[arg-type]
+            done = timeline.add_results(commit, laid)
+        else:
+            done = [Outcome("in_event") if event_id else _follow(commit, arrival, number) for arrival, number, event_id in group]
+        changed += [(number, outcome) for (_, number, event_id), outcome in zip(group, done, strict=True) if not event_id]
+        outcomes += done
+    _write_dispositions(commit.connection, changed)
+    return outcomes
+
+
+def _only_results(arrival: Arrival) -> bool:
+    return len(arrival.asks) == 1 and isinstance(arrival.asks[0], AddResults)
+
+
+_DISPOSE = (
+    sa.update(inputs)
+    .where(inputs.c.id == sa.bindparam("input"))
+    .values(disposition=sa.bindparam("disposition"), reason=sa.bindparam("reason"), event_id=sa.bindparam("event_id"))
+)
+
+
+def _write_dispositions(connection: sa.Connection, changed: Sequence[tuple[int, Outcome]]) -> None:
+    rows = [
+        {"input": number, "disposition": outcome.disposition, "reason": outcome.reason, "event_id": outcome.event_id}
+        for number, outcome in changed
+    ]
+    if rows:
+        connection.execute(_DISPOSE, rows)
+
+
+def _follow(commit: Commit, arrival: Arrival, input_id: int) -> Outcome:
+    """Do what the arrival asks, one ask after the other; the one that says most settles the input's disposition."""
+    if not arrival.asks:
+        return Outcome("not_used", arrival.not_used)
+    return min((_do(commit, arrival, ask, input_id) for ask in arrival.asks), key=lambda one: _PRECEDENCE[one.disposition])
 
 
 def _do(commit: Commit, arrival: Arrival, ask: Ask, input_id: int) -> Outcome:
@@ -178,7 +216,7 @@ def _do(commit: Commit, arrival: Arrival, ask: Ask, input_id: int) -> Outcome:
         case CancelNote():
             return notes.cancel(commit, ask)
         case AddResults():
-            return timeline.add_results(commit, arrival, ask, input_id)
+            return timeline.add_results(commit, [timeline.Laid(arrival, ask, input_id)])[0]
         case Move():
             return stays.move(commit, arrival, ask, input_id)
         case Merge():

@@ -1,6 +1,7 @@
 """Stays: movements give a stay its origin, and the window from there on is judged once it is complete and quiet."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,9 @@ from db.tally import insert_for
 from stream.arrival import Arrival, Merge, Move
 
 _UNDOES = {"cancel_admit": "admit", "cancel_transfer": "transfer", "cancel_discharge": "discharge"}
+
+#: A row of ``cases``, or what is known of it.
+Row = Mapping[str, Any] | sa.RowMapping
 
 #: The case of a stay: ``stay:`` and the hash of the visit.
 PREFIX = "stay:"
@@ -40,7 +44,7 @@ def move(commit: Commit, arrival: Arrival, ask: Move, input_id: int) -> Outcome:
     if moved_origin and case["revision"]:
         retract(commit.connection, case["case_key"])
     _attach(commit, case["id"], [input_id])
-    _gather(commit, case, arrival.lane.value, origin=origin, facts=ask.facts)
+    _write(commit.connection, {case["id"]: _gather(commit, case, arrival.lane.value, origin=origin, facts=ask.facts)})
     if moved_origin:
         _attach_earlier(commit, arrival, case["id"], origin)
     return Outcome("collecting")
@@ -104,10 +108,10 @@ def _open(commit: Commit, arrival: Arrival, ask: Move, origin: datetime) -> int:
     return case_id
 
 
-def _gather(commit: Commit, case: sa.RowMapping, lane: str, *, origin: datetime, facts: Mapping[str, Any] | None = None) -> None:
-    """Something came for the stay: it is judged, or judged again, when it is complete and quiet."""
+def _gather(commit: Commit, case: Row, lane: str, *, origin: datetime, facts: Row | None = None) -> dict[str, Any]:
+    """Something came for the stay: it is judged, or judged again, when it is complete and quiet. Gives the new values."""
     first = case["first_touched_at"] or commit.now
-    values = {
+    return {
         "lane": more_urgent(case["lane"], lane),
         "facts": {**case["facts"], **(facts or {})},
         "touched_at": commit.now,
@@ -117,13 +121,24 @@ def _gather(commit: Commit, case: sa.RowMapping, lane: str, *, origin: datetime,
         "origin_at": origin,
         "ends_at": origin + commit.window.length,
     }
-    commit.connection.execute(sa.update(cases).where(cases.c.id == case["id"]).values(values))
+
+
+_GATHERED = ("lane", "facts", "touched_at", "first_touched_at", "close_at", "acquired_at", "origin_at", "ends_at")
+_UPDATE = sa.update(cases).where(cases.c.id == sa.bindparam("case")).values({name: sa.bindparam(name) for name in _GATHERED})
+
+
+def _write(connection: sa.Connection, gathered: Mapping[int, dict[str, Any]]) -> None:
+    if gathered:
+        connection.execute(_UPDATE, [{"case": case_id, **values} for case_id, values in sorted(gathered.items())])
 
 
 def _attach(commit: Commit, case_id: int, input_ids: Sequence[int]) -> None:
-    statement = insert_for(commit.connection, case_inputs).on_conflict_do_nothing()
-    if input_ids:
-        commit.connection.execute(statement, [{"case_id": case_id, "input_id": input_id} for input_id in input_ids])
+    _attach_all(commit, [{"case_id": case_id, "input_id": input_id} for input_id in input_ids])
+
+
+def _attach_all(commit: Commit, rows: Sequence[dict[str, int]]) -> None:
+    if rows:
+        commit.connection.execute(insert_for(commit.connection, case_inputs).on_conflict_do_nothing(), rows)
 
 
 def _attach_earlier(commit: Commit, arrival: Arrival, case_id: int, origin: datetime) -> None:
@@ -139,28 +154,47 @@ def _attach_earlier(commit: Commit, arrival: Arrival, case_id: int, origin: date
         commit.counts["inputs", (feed, "collecting")] += 1
 
 
-def touch(
-    commit: Commit, arrival: Arrival, observed: Collection[datetime], input_id: int, *, removed: Collection[datetime]
-) -> bool:
-    """Results changed at these times: the stays whose window holds one are judged (again); True if there was one.
+@dataclass(frozen=True, kw_only=True)
+class Touch:
+    """Results of one input changed at ``times``; those at ``removed`` were taken back."""
 
-    ``removed``: those that were taken back; what was said with them is retracted.
+    arrival: Arrival
+    input_id: int
+    times: frozenset[datetime]
+    removed: frozenset[datetime]
+
+
+def touch(commit: Commit, touches: Sequence[Touch]) -> set[int]:
+    """The stays whose window holds a change are judged (again); what was said with a removed result is retracted.
+
+    Gives the ids of the inputs that belong to a stay.
     """
-    if not observed:
-        return False
-    own = cases.c.patient_key.in_(same_person(commit.connection, arrival.patient_key)) & (cases.c.modality == "lab")
-    overlaps = (cases.c.origin_at <= max(observed)) & (cases.c.ends_at >= min(observed))
-    query = sa.select(cases).where(own, overlaps).with_for_update()
-    touched = False
-    for case in commit.connection.execute(query).mappings().all():
-        if not any(case["origin_at"] <= at <= case["ends_at"] for at in observed):
-            continue
-        if any(case["origin_at"] <= at <= case["ends_at"] for at in removed):
-            retract(commit.connection, case["case_key"])
-        _attach(commit, case["id"], [input_id])
-        _gather(commit, case, arrival.lane.value, origin=case["origin_at"])
-        touched = True
-    return touched
+    people = same_people(commit.connection, {one.arrival.patient_key for one in touches if one.times})
+    found = _stays_of(commit.connection, {key for keys in people.values() for key in keys})
+    gathered: dict[int, dict[str, Any]] = {}
+    attached: list[dict[str, int]] = []
+    for one in touches:
+        for case in [case for key in people.get(one.arrival.patient_key, ()) for case in found.get(key, ())]:
+            inside = [at for at in one.times if case["origin_at"] <= at <= case["ends_at"]]
+            if inside:
+                if one.removed.intersection(inside):
+                    retract(commit.connection, case["case_key"])
+                attached.append({"case_id": case["id"], "input_id": one.input_id})
+                gathered[case["id"]] = _gather(commit, case, one.arrival.lane.value, origin=case["origin_at"])
+                case.update(gathered[case["id"]])
+    _attach_all(commit, attached)
+    _write(commit.connection, gathered)
+    return {row["input_id"] for row in attached}
+
+
+def _stays_of(connection: sa.Connection, keys: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """Patient key → its stays with an origin, locked."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if keys:
+        own = cases.c.patient_key.in_(keys) & (cases.c.modality == "lab") & cases.c.origin_at.is_not(None)
+        for row in connection.execute(sa.select(cases).where(own).order_by(cases.c.id).with_for_update()).mappings():
+            found.setdefault(row["patient_key"], []).append(dict(row))
+    return found
 
 
 def merge(commit: Commit, arrival: Arrival, ask: Merge, input_id: int) -> Outcome:
@@ -169,11 +203,18 @@ def merge(commit: Commit, arrival: Arrival, ask: Merge, input_id: int) -> Outcom
         return Outcome("not_used", "a patient merged into itself")
     row = {"other": ask.other, "patient_key": arrival.patient_key, "input_id": input_id, "made_at": commit.now}
     commit.connection.execute(sa.insert(aliases), row)
-    own = cases.c.patient_key.in_(same_person(commit.connection, arrival.patient_key)) & (cases.c.modality == "lab")
-    query = sa.select(cases).where(own, cases.c.origin_at.is_not(None)).with_for_update()
-    for case in commit.connection.execute(query).mappings().all():
-        _gather(commit, case, case["lane"], origin=case["origin_at"])
+    found = _stays_of(commit.connection, same_person(commit.connection, arrival.patient_key))
+    stays = [case for some in found.values() for case in some]
+    _write(commit.connection, {case["id"]: _gather(commit, case, case["lane"], origin=case["origin_at"]) for case in stays})
     return Outcome("timeline", "two patient keys became one")
+
+
+def same_people(connection: sa.Connection, keys: Collection[str]) -> dict[str, list[str]]:
+    """Key → every key of its person; without aliases, which is nearly always, one statement for all."""
+    known = aliases.c.undone_at.is_(None) & (aliases.c.other.in_(keys) | aliases.c.patient_key.in_(keys))
+    if not keys or connection.execute(sa.select(aliases.c.id).where(known).limit(1)).first() is None:
+        return {key: [key] for key in keys}
+    return {key: same_person(connection, key) for key in keys}
 
 
 def same_person(connection: sa.Connection, patient_key: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The patient's timeline: results by identity and version, and the stays whose windows they fall into."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,21 +18,43 @@ from stream.points import FLAG_CORRECTED
 _SEEN_EVERY = timedelta(hours=1)
 
 
-def add_results(commit: Commit, arrival: Arrival, ask: AddResults, input_id: int) -> Outcome:
-    """Lay results on the timeline; newer versions replace older ones, and stays that they touch are judged again."""
-    stored = _stored(commit.connection, ask.results)
-    changes = [change for result in ask.results if (change := _change(stored, arrival, result, input_id))]
-    _write(commit.connection, changes)
-    _refuse(commit.connection, arrival, ask, input_id)
-    _see(commit, {result.code for result in ask.results})
+@dataclass(frozen=True)
+class Laid:
+    """One input's results on their way to the timeline."""
+
+    arrival: Arrival
+    ask: AddResults
+    input_id: int
+
+
+def add_results(commit: Commit, batch: Sequence[Laid]) -> list[Outcome]:
+    """Lay the results of several inputs, in order; newer versions replace older ones, and the stays that they touch are
+    judged again.
+    """
+    stored = _stored(commit.connection, [result for laid in batch for result in laid.ask.results])
+    changes = [[change for result in laid.ask.results if (change := _change(stored, laid, result))] for laid in batch]
+    _write(commit.connection, [change for some in changes for change in some])
+    _refuse(commit.connection, batch)
+    _see(commit, {result.code for laid in batch for result in laid.ask.results})
+    touches = [_touch(laid, some) for laid, some in zip(batch, changes, strict=True)]
+    touched = stays.touch(commit, touches)
+    return [_outcome(laid.ask, some, laid.input_id in touched) for laid, some in zip(batch, changes, strict=True)]
+
+
+def _touch(laid: Laid, changes: Sequence[dict[str, Any]]) -> stays.Touch:
     times = {row[name] for row in changes for name in ("observed_at", "replaced_at") if row[name]}
     removed = {row["replaced_at"] for row in changes if row["value"] is None and row["replaced_at"]}
-    touched = stays.touch(commit, arrival, times, input_id, removed=removed)
+    return stays.Touch(arrival=laid.arrival, input_id=laid.input_id, times=frozenset(times), removed=frozenset(removed))
+
+
+def _outcome(ask: AddResults, changes: Sequence[dict[str, Any]], touched: bool) -> Outcome:
     if touched:
-        return Outcome("collecting")
+        return Outcome("collecting", _refusals(ask))
     if changes:
         return Outcome("timeline", _refusals(ask))
-    return Outcome("not_used", "duplicate: every result is known" if ask.results else _refusals(ask) or "no result with a value")
+    if ask.results:
+        return Outcome("not_used", "duplicate: every result is known")
+    return Outcome("not_used", _refusals(ask) or "no result with a value")
 
 
 def _refusals(ask: AddResults) -> str:
@@ -50,7 +73,7 @@ def _stored(connection: sa.Connection, results: Iterable[Result]) -> dict[str, d
     return rows
 
 
-def _change(stored: dict[str, dict[str, Any]], arrival: Arrival, result: Result, input_id: int) -> dict[str, Any] | None:
+def _change(stored: dict[str, dict[str, Any]], laid: Laid, result: Result) -> dict[str, Any] | None:
     """The row to write, or None when the timeline knows this version or a newer one."""
     identity = _identity(stored, result)
     old = stored.get(identity)
@@ -59,14 +82,14 @@ def _change(stored: dict[str, dict[str, Any]], arrival: Arrival, result: Result,
     row = {
         "identity": identity,
         "base": result.base,
-        "patient_key": arrival.patient_key,
+        "patient_key": laid.arrival.patient_key,
         "code": result.code,
         "value": result.value,
         "flags": result.flags | (FLAG_CORRECTED if old else 0),
         "observed_at": result.observed_at,
         "available_at": result.available_at,
         "version_at": result.version_at,
-        "input_id": input_id,
+        "input_id": laid.input_id,
     }
     stored[identity] = row
     return {**row, "replaced_at": old["observed_at"] if old else None}
@@ -92,8 +115,12 @@ def _write(connection: sa.Connection, changes: Sequence[dict[str, Any]]) -> None
         connection.execute(insert.on_conflict_do_update(index_elements=["identity"], set_=new), list(rows.values()))
 
 
-def _refuse(connection: sa.Connection, arrival: Arrival, ask: AddResults, input_id: int) -> None:
-    rows = [{"patient_key": arrival.patient_key, "input_id": input_id, **point} for point in ask.refused]
+def _refuse(connection: sa.Connection, batch: Sequence[Laid]) -> None:
+    rows = [
+        {"patient_key": laid.arrival.patient_key, "input_id": laid.input_id, **point}
+        for laid in batch
+        for point in laid.ask.refused
+    ]
     if rows:
         connection.execute(sa.insert(refused_points), rows)
 

@@ -1,9 +1,10 @@
 """How well a card does on labelled inputs: every one is scored at the card's threshold, the gates are told beside."""
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from models.card import Card
 from models.catalogue import load
 from models.example import Example
 from models.examples import read_examples
+from models.groups import groups_of
 from models.judge import probabilities
 from models.metrics import many_classes, share, two_classes
-from models.model import Model, Prepared, Scores
+from models.model import Model, Prepared
 from models.split import PARTS, Split
 from stream.errors import Refused, Rejected
 
@@ -25,16 +27,17 @@ from stream.errors import Refused, Rejected
 class Scored:
     """One labelled input as the model sees it.
 
-    ``truth``: class number; ``chance``: (labels,) calibrated, None when there was nothing to compute with; ``refusal``:
-    what a gate says, empty when all let it pass.
+    ``truth``: class number; ``groups``: of patients; ``chance``: (labels,) calibrated, None when there was nothing to
+    compute with; ``error``: the autoencoder's; ``refusal``: what a gate says, empty when all let it pass.
     """
 
     id: str
     label: str
     truth: int
-    chance: NDArray[np.float64] | None
-    error: float
-    refusal: str
+    groups: tuple[str, ...] = ()
+    chance: NDArray[np.float64] | None = None
+    error: float = math.nan
+    refusal: str = ""
 
 
 def class_number(card: Card, label: str) -> int:
@@ -46,37 +49,27 @@ def class_number(card: Card, label: str) -> int:
 
 
 def score(model: Model, examples: Iterable[Example]) -> Iterator[Scored]:
-    """Every example scored, in order, one batch in memory at a time."""
-    waiting: list[tuple[Example, Prepared]] = []
+    """Every example scored, one batch in memory at a time."""
+    waiting: list[tuple[Scored, Prepared]] = []
     for example in examples:
+        sample = example.open()
+        truth = class_number(model.card, example.label)
+        one = Scored(id=example.id, label=example.label, truth=truth, groups=groups_of(sample.facts))
         try:
-            waiting.append((example, model.read(example.open())))
+            waiting.append((one, model.read(sample)))
         except Rejected as refusal:
-            yield from _scored(model, waiting)
-            waiting = []
-            truth = class_number(model.card, example.label)
-            yield Scored(id=example.id, label=example.label, truth=truth, chance=None, error=np.nan, refusal=refusal.reason)
+            yield replace(one, refusal=refusal.reason)
         if len(waiting) == model.batch_size:
             yield from _scored(model, waiting)
             waiting = []
     yield from _scored(model, waiting)
 
 
-def _scored(model: Model, batch: Sequence[tuple[Example, Prepared]]) -> Iterator[Scored]:
+def _scored(model: Model, batch: Sequence[tuple[Scored, Prepared]]) -> Iterator[Scored]:
     told = model.infer([prepared for _, prepared in batch])
-    for (example, prepared), scores in zip(batch, told, strict=True):
-        yield _one(model, example, prepared, scores)
-
-
-def _one(model: Model, example: Example, prepared: Prepared, scores: Scores) -> Scored:
-    return Scored(
-        id=example.id,
-        label=example.label,
-        truth=class_number(model.card, example.label),
-        chance=probabilities(model.card, scores.logits),
-        error=scores.error,
-        refusal=model.refusal(prepared) or model.refusal_after(scores),
-    )
+    for (one, prepared), scores in zip(batch, told, strict=True):
+        refusal = model.refusal(prepared) or model.refusal_after(scores)
+        yield replace(one, chance=probabilities(model.card, scores.logits), error=scores.error, refusal=refusal)
 
 
 def figures(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
@@ -118,7 +111,18 @@ def report(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
         "coverage": share(len(accepted), len(scored)),
         "rejected_by": dict(reasons.most_common()),
         "accepted": figures(card, accepted),
+        "groups": by_group(card, scored),
     }
+
+
+def by_group(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
+    """The main figures of each group of patients, all its inputs."""
+    names = ("n", "accuracy", "sensitivity", "specificity", "auroc", "ece")
+    found = {}
+    for group in sorted({group for one in scored for group in one.groups}):
+        told = figures(card, [one for one in scored if group in one.groups])
+        found[group] = {name: told.get(name) for name in names}
+    return found
 
 
 def part_of(card: Card, examples: Sequence[Example], part: str) -> Sequence[Example]:

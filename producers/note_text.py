@@ -14,7 +14,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 def clean_text(text: str) -> str:
     r"""``text`` with ``\n`` as its only line end and without unprintable characters and blanks at its ends."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\v", "\n").replace("\f", "\n")
-    return _UNPRINTABLE.sub("", lines).strip()
+    return _UNPRINTABLE.sub(" ", lines).strip()
 
 
 def is_note(text: str) -> bool:

@@ -81,3 +81,9 @@ def test_a_label_that_the_card_does_not_have_is_refused(scan_card, tmp_path):
     (tmp_path / "OTHER" / "a.jpeg").write_bytes(jpeg(picture(0)))
     with pytest.raises(Refused, match="label OTHER"):
         evaluate(scan_card, tmp_path)
+
+
+def test_figures_are_given_by_sex_and_age_band(lab_card, stays):
+    told = evaluate(lab_card, stays)["groups"]
+    assert told["sex female"]["n"] == 240
+    assert told["age 16 to 44"]["n"] + told["age 45 to 64"]["n"] + told["age 65 to 79"]["n"] == 240
