@@ -28,8 +28,9 @@ class Laid:
 
 
 def add_results(commit: Commit, batch: Sequence[Laid]) -> list[Outcome]:
-    """Lay the results of several inputs, in order; newer versions replace older ones, and the stays that they touch are
-    judged again.
+    """Lay the results of several inputs, in order.
+
+    A newer version replaces an older one, and the stays that a change touches are judged again.
     """
     stored = _stored(commit.connection, [result for laid in batch for result in laid.ask.results])
     changes = [[change for result in laid.ask.results if (change := _change(stored, laid, result))] for laid in batch]
