@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from producers.door import Door
-from producers.fhir_file import parse_file
-from producers.folder import FolderFeed
-from producers.hl7 import parse_message, split_batch
+from producers.fhir.file import parse_file
+from producers.folder.feed import FolderFeed
+from producers.hl7.parse import parse_message, split_batch
 from stream.arrival import Arrival
 from stream.settings import Settings
 

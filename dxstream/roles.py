@@ -99,7 +99,7 @@ def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None
 
 
 def _start_dicom(settings: Settings, door: Door) -> Any:
-    from producers.dicom import DicomFeed  # noqa: PLC0415 - each feed's libraries only where it is served
+    from producers.dicom.feed import DicomFeed  # noqa: PLC0415 - each feed's libraries only where it is served
 
     feed = DicomFeed(door, bind=settings.bind, port=settings.dicom_port, ae_title=settings.ae_title)
     feed.start()
@@ -108,7 +108,7 @@ def _start_dicom(settings: Settings, door: Door) -> Any:
 
 
 def _start_hl7(settings: Settings, door: Door) -> Any:
-    from producers.mllp import MllpFeed  # noqa: PLC0415
+    from producers.hl7.mllp import MllpFeed  # noqa: PLC0415
 
     feed = MllpFeed(door, bind=settings.bind, port=settings.mllp_port)
     feed.start()
@@ -117,7 +117,7 @@ def _start_hl7(settings: Settings, door: Door) -> Any:
 
 
 def _start_http(settings: Settings, door: Door) -> Any:
-    from producers.http import HttpFeed  # noqa: PLC0415
+    from producers.http.server import HttpFeed  # noqa: PLC0415
 
     feed = HttpFeed(door, bind=settings.bind, port=settings.http_port, token=settings.http_token, ready=intake_ready(door))
     feed.start()

@@ -72,8 +72,8 @@ def gates(validation: Sequence[Prepared]) -> dict[str, Any]:
 
 RECIPE = Recipe(
     architecture="residual-cnn",
-    epochs=18,
-    patience=10,
+    epochs=30,
+    patience=8,
     batch=32,
     learning_rate=2e-3,
     weight_decay=1e-2,

@@ -9,7 +9,7 @@ import httpx
 import sqlalchemy as sa
 
 from producers.door import Door
-from producers.http import HttpFeed
+from producers.http.server import HttpFeed
 
 SERVER = "http://ehr.example/fhir"
 HOSPITAL_NUMBER = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]}

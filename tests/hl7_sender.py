@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from producers.door import Door
-from producers.hl7 import Taken, take_message
+from producers.hl7.parse import Taken, take_message
 from producers.intake import Intake
 from stream.content import ContentStore
 from stream.feeds import FeedsConfig

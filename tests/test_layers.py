@@ -23,7 +23,14 @@ KNOWS = {
 }
 
 #: What the processes of ``serve`` and ``keeper`` import, each feed's own modules included.
-INTAKE = ("dxstream.roles", "dxstream.inbox", "producers.dicom", "producers.mllp", "producers.http", "producers.folder")
+INTAKE = (
+    "dxstream.roles",
+    "dxstream.inbox",
+    "producers.dicom.feed",
+    "producers.hl7.mllp",
+    "producers.http.server",
+    "producers.folder.feed",
+)
 KEEPER = ("dxstream.roles", "dxstream.metrics_server", "worker.keeper", "worker.exposition")
 
 

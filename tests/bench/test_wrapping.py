@@ -18,10 +18,10 @@ import wrapping
 from models.pixels import read_picture
 from models.stay_files import challenge_sample
 from models.words import tokenize
-from producers.dicom_file import read_file
-from producers.dicom_instance import arrive
+from producers.dicom.file import read_file
+from producers.dicom.instance import arrive
 from producers.door import Door
-from producers.hl7 import parse_message
+from producers.hl7.parse import parse_message
 from stream.arrival import AddResults, JudgeNow, Move, WriteNote
 from stream.labs import Analytes
 from stream.points import decode_points

@@ -151,7 +151,11 @@ class Sender:
         answer = self.http.post(f"/fhir/{_type_of(content)}".rstrip("/"), content=content, headers={"Content-Type": media})
         assert answer.status_code < 500, f"{path}: {answer.status_code} {answer.text[:300]}"
         said = answer.json()
-        entries = [entry["response"] for entry in said["entry"]] if said["resourceType"] == "Bundle" else [{"status": str(answer.status_code), "outcome": said}]
+        entries = (
+            [entry["response"] for entry in said["entry"]]
+            if said["resourceType"] == "Bundle"
+            else [{"status": str(answer.status_code), "outcome": said}]
+        )
         for entry in entries:
             if entry["status"].startswith("2"):
                 fate.taken += 1
@@ -161,7 +165,7 @@ class Sender:
 
     def _drop(self, path: str, content: bytes, suffix: str) -> Fate:
         """Into the inbox, and wait until it lies in one of its corners."""
-        fate = Fate(path.split("/")[0], path, "inbox")
+        fate = Fate(path.split("/", maxsplit=1)[0], path, "inbox")
         self.number += 1
         inbox = self.up.home / "inbox"
         name = f"{self.number}{suffix}"
@@ -255,7 +259,12 @@ def test_nothing_that_was_refused_as_a_whole_left_an_input(sent):
 
 def test_every_input_has_one_disposition(sent, up):
     assert sent.fates
-    assert {what for (what,) in up.ledger.count("disposition", table="inputs")} <= {"collecting", "in_event", "timeline", "not_used"}
+    assert {what for (what,) in up.ledger.count("disposition", table="inputs")} <= {
+        "collecting",
+        "in_event",
+        "timeline",
+        "not_used",
+    }
     assert not up.ledger.rows("SELECT id FROM inputs WHERE disposition = 'in_event' AND event_id IS NULL")
     assert not up.ledger.rows("SELECT id FROM inputs WHERE disposition = 'not_used' AND reason = ''")
 

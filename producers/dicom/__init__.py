@@ -1,0 +1,1 @@
+"""DICOM: C-STORE, C-ECHO and STOW-RS; header → arrival. Nothing is decoded here."""

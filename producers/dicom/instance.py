@@ -1,0 +1,42 @@
+"""One DICOM instance, whichever feed it came over: checked, made durable, ready for the intake."""
+
+from datetime import UTC, datetime
+
+from producers.dicom.file import Instance, write_file
+from producers.dicom.header import Header, ask_for, parse_header, patient_key
+from producers.door import Door
+from stream.arrival import Arrival
+from stream.errors import Refused
+from stream.queues import Lane
+
+
+class Mismatch(Refused):
+    """The dataset is not the instance that its sender announced."""
+
+
+def arrive(door: Door, instance: Instance, *, feed: str, stat: bool = False) -> Arrival:
+    """Check an instance, put its file into the store (fsync) and say what it asks for.
+
+    ``feed`` is the way it came; the table ``[dicom]`` of feeds.toml holds for every way. Raises Refused, Temporary.
+    """
+    header = parse_header(instance)
+    _check_same(instance, header)
+    config = door.feeds.feed("dicom")
+    ask = ask_for(header, config=config, received_at=datetime.now(UTC))
+    return Arrival(
+        feed=feed,
+        identity=f"sop:{header.sop_instance}",
+        sender_id=header.sop_instance,
+        content=door.store.put(write_file(instance, sop_class=header.sop_class, sop_instance=header.sop_instance)),
+        patient_key=patient_key(header, identities=door.identities, config=config),
+        lane=Lane.STAT if stat else Lane.ROUTINE,
+        asks=(ask,),
+    )
+
+
+def _check_same(instance: Instance, header: Header) -> None:
+    """What was stated beside the dataset and what stands in it must be one."""
+    if instance.sop_class and instance.sop_class != header.sop_class:
+        raise Mismatch("SOPClassUID is not the one that was announced", where="SOPClassUID")
+    if instance.sop_instance and instance.sop_instance != header.sop_instance:
+        raise Mismatch("SOPInstanceUID is not the one that was announced", where="SOPInstanceUID")

@@ -1,0 +1,100 @@
+"""Encounter → movements of a stay: into intensive care, from there on, and out of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from producers.fhir.around import Around
+from producers.fhir.elements import Element, codings, element, elements, required_text, resource_id, text
+from producers.fhir.patient import Person, read_facts
+from producers.fhir.times import first_moment
+from stream.arrival import Move
+
+#: Encounter.class of a stay in hospital: v3-ActCode, and the words that DSTU2 used.
+_INPATIENT = {"IMP", "ACUTE", "NONAC", "INPATIENT"}
+_UNDER_WAY = ("in-progress", "onleave", "finished")
+_UNDONE = ("cancelled", "entered-in-error")
+_NOT_THERE = ("planned", "reserved")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the patient was from a moment on; ``intensive`` None: no location was given."""
+
+    since: datetime
+    intensive: bool | None
+
+
+def read_moves(encounter: Element, person: Person, around: Around) -> tuple[Move, ...] | str:
+    """The movements that an Encounter tells of, or why it tells of none. Raises Refused, naming the element."""
+    status = required_text(encounter, "status", "Encounter.status")
+    stay = _stay(encounter, around)
+    if not person.key:
+        return "no patient is named"
+    if not stay:
+        return "the encounter has neither an identifier nor an id"
+    if status in _UNDONE:
+        at = first_moment(element(encounter, "period"), ("start",), around.feed.time_zone) or around.received_at
+        return (Move(kind="cancel_admit", stay=stay, at=at, intensive=None),)
+    if status not in _UNDER_WAY:
+        return "the encounter has not begun"
+    if not _is_inpatient(encounter):
+        return "not a stay in hospital"
+    return tuple(_moves(encounter, stay, person, around, finished=status == "finished")) or "the stay has no time of its beginning"
+
+
+def _moves(encounter: Element, stay: str, person: Person, around: Around, *, finished: bool) -> Iterator[Move]:
+    kind = "admit"
+    for place in _places(encounter, around):
+        known = read_facts(person, around, place.since)
+        yield Move(kind=kind, stay=stay, at=place.since, intensive=place.intensive, facts=known)
+        kind = "transfer"
+    ended = first_moment(element(encounter, "period"), ("end",), around.feed.time_zone)
+    if finished and ended and kind == "transfer":
+        yield Move(kind="discharge", stay=stay, at=ended, intensive=None)
+
+
+def _places(encounter: Element, around: Around) -> list[_Place]:
+    """Each location with its own beginning, in their order; else the stay as a whole."""
+    zone = around.feed.time_zone
+    begun = first_moment(element(encounter, "period"), ("start",), zone)
+    service = _names_of(element(encounter, "serviceType"))
+    found: list[_Place] = []
+    for one in elements(encounter, "location"):
+        since = first_moment(element(one, "period"), ("start",), zone) or begun
+        if since and text(one, "status") not in _NOT_THERE:
+            names = service | _names_of_location(element(one, "location"), encounter, around)
+            found.append(_Place(since, _any_intensive(names, around)))
+    if found or begun is None:
+        return sorted(found, key=lambda place: place.since)
+    return [_Place(begun, _any_intensive(service, around) if service else None)]
+
+
+def _names_of_location(reference: Element, encounter: Element, around: Around) -> set[str]:
+    location = around.find(reference, encounter)
+    identifiers = (element(reference, "identifier"), *elements(location, "identifier"))
+    return {text(reference, "display"), text(location, "name"), *(text(one, "value") for one in identifiers)}
+
+
+def _names_of(concept: Element) -> set[str]:
+    names = {text(concept, "text"), *(code for _, code in codings(concept))}
+    names |= {text(coding, "display") for coding in elements(concept, "coding")}
+    return names - {""}
+
+
+def _any_intensive(names: set[str], around: Around) -> bool:
+    return any(name.upper() in around.door.feeds.intensive_locations for name in names)
+
+
+def _is_inpatient(encounter: Element) -> bool:
+    coded = text(element(encounter, "class"), "code") or text(encounter, "class")
+    return coded.upper() in _INPATIENT
+
+
+def _stay(encounter: Element, around: Around) -> str:
+    """The hash of the visit: by its number, else by the Encounter's id on its server; empty without either."""
+    digest = around.door.identities.digest
+    for identifier in elements(encounter, "identifier"):
+        if text(identifier, "value"):
+            return digest("visit", (text(identifier, "system") or around.source).lower(), text(identifier, "value"))
+    return digest("visit", around.source, f"Encounter/{resource_id(encounter)}") if resource_id(encounter) else ""

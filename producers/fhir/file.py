@@ -1,0 +1,59 @@
+"""A file of FHIR → arrivals: one resource, a Bundle, or NDJSON as Bulk Data exports write it."""
+
+from datetime import datetime
+
+from producers.door import Door
+from producers.fhir.around import Around
+from producers.fhir.bundle import Parsed, parse_bundle, read_entries
+from producers.fhir.elements import Element, canonical, read_json, resource_type, sha256, text
+from producers.fhir.resource import check_object, parse_resource
+from stream.arrival import Arrival
+from stream.errors import Refused
+
+
+def parse_file(raw: bytes, name: str, *, door: Door, received_at: datetime, feed: str = "fhir") -> list[Arrival]:
+    """The arrivals of a file; one that ends in ``.ndjson`` has a resource a line.
+
+    What is refused of a larger whole becomes an arrival that says so. Raises Refused for what is no JSON, for a
+    transaction with a refused entry, and when everything is refused.
+    """
+    around = Around(door=door, feed=door.feeds.feed(feed), received_at=received_at)
+    if name.lower().endswith(".ndjson"):
+        parsed = [(line, _try_line(line, around)) for line in raw.splitlines() if line.strip()]
+    else:
+        resource = check_object(read_json(raw))
+        if resource_type(resource) != "Bundle":
+            return [parse_resource(resource, around)]
+        parsed = _parse_entries(resource, around)
+    refused = [one for _, one in parsed if isinstance(one, Refused)]
+    if len(refused) == len(parsed):
+        raise refused[0] if refused else Refused("there is no resource in it")
+    return [_refused(content, one, around) if isinstance(one, Refused) else one for content, one in parsed]
+
+
+def _parse_entries(bundle: Element, around: Around) -> list[tuple[bytes, Parsed]]:
+    parsed = parse_bundle(bundle, around)
+    refused = next((one for one in parsed if isinstance(one, Refused)), None)
+    if refused and text(bundle, "type") == "transaction":
+        raise Refused(f"a transaction is taken as a whole or not at all: {refused.reason}", where=refused.where)
+    return list(zip(map(canonical, read_entries(bundle)), parsed, strict=True))
+
+
+def _try_line(line: bytes, around: Around) -> Parsed:
+    try:
+        resource = check_object(read_json(line))
+        return parse_resource(resource, around)
+    except Refused as error:
+        return error
+
+
+def _refused(content: bytes, error: Refused, around: Around) -> Arrival:
+    """A refused part of a file of which the rest was taken: kept with the reason, so that nothing is passed over."""
+    digest = sha256(content)
+    return Arrival(
+        feed=around.feed.name,
+        identity=f"fhir:refused:{digest}",
+        sender_id=digest[:16],
+        content=around.door.store.put(content),
+        not_used=f"refused: {error.reason}",
+    )

@@ -1,0 +1,87 @@
+"""Whose a resource is: the patient's key, and what a Patient beside it says of age and sex."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from producers.fhir.around import Around, split_address
+from producers.fhir.elements import Element, codings, element, elements, resource_type, text
+from producers.fhir.times import age_years
+from stream import facts
+
+_SEXES = ("female", "male", "other")
+
+
+@dataclass(frozen=True)
+class Person:
+    """``key`` is empty when the resource names no patient. ``patient``: the Patient resource, empty when it is elsewhere."""
+
+    key: str = ""
+    patient: Element = field(default_factory=dict)
+
+
+def read_person(resource: Element, around: Around) -> Person:
+    """The patient whom ``subject`` (DSTU2 and STU3: also ``patient``) names, by an identifier where there is one."""
+    subject = element(resource, "subject") or element(resource, "patient")
+    patient = around.find(subject, resource)
+    if patient and resource_type(patient) != "Patient":
+        return Person()
+    stated = element(subject, "identifier")
+    identifier = stated if text(stated, "value") else _best_identifier(patient) or _searched(text(subject, "reference"))
+    if text(identifier, "value"):
+        return Person(_key(identifier, around), patient)
+    return Person(_key_of_reference(text(subject, "reference"), around), patient)
+
+
+def key_of_patient(patient: Element, around: Around) -> str:
+    """The key of a Patient resource by its own identifiers; empty when it has none."""
+    identifier = _best_identifier(patient)
+    return _key(identifier, around) if identifier else ""
+
+
+def _best_identifier(patient: Element) -> Element:
+    """The medical record number, else the first identifier with a value that is not outdated."""
+    usable = [one for one in elements(patient, "identifier") if text(one, "value") and text(one, "use") != "old"]
+    hospital = (one for one in usable if _kind(one) == "MR")
+    return next(hospital, usable[0] if usable else {})
+
+
+def _kind(identifier: Element) -> str:
+    return next((code for _, code in codings(element(identifier, "type")) if code), "")
+
+
+def _searched(reference: str) -> Element:
+    """A conditional reference, ``Patient?identifier=system|value``, as an identifier."""
+    kind, _, search = reference.partition("?identifier=")
+    system, bar, value = search.rpartition("|")
+    return {"system": system, "value": value} if kind == "Patient" and bar else {}
+
+
+def _key(identifier: Element, around: Around) -> str:
+    return around.door.identities.patient_key(
+        authority=text(identifier, "system") or around.feed.authority,
+        number=text(identifier, "value"),
+        kind=_kind(identifier),
+        feed=around.feed.name,
+    )
+
+
+def _key_of_reference(reference: str, around: Around) -> str:
+    base, local = split_address(reference)
+    if not local.startswith("Patient/"):
+        return ""
+    authority = base or around.source
+    return around.door.identities.patient_key(authority=authority, number=local, kind="FHIR", feed=around.feed.name)
+
+
+def read_facts(person: Person, around: Around, at: datetime, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Age and sex at a moment beside what else is ``known``; the feed's defaults fill the rest and are named as such."""
+    found: dict[str, Any] = dict(known or {})
+    age = age_years(text(person.patient, "birthDate"), at.astimezone(around.feed.time_zone).date())
+    if age is not None:
+        found[facts.AGE_YEARS] = age
+    if (sex := text(person.patient, "gender").lower()) in _SEXES:
+        found[facts.SEX] = sex
+    missing = {name: value for name, value in around.feed.defaults.items() if name not in found}
+    return {**found, **missing, facts.DEFAULTS: sorted(missing)} if missing else found

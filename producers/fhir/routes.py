@@ -1,0 +1,217 @@
+"""The routes under /fhir: a request becomes arrivals, and is answered after their commit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from producers.door import Door
+from producers.fhir.around import Around
+from producers.fhir.bundle import Parsed, parse_bundle
+from producers.fhir.elements import Element, read_json, resource_type, text
+from producers.fhir.outcome import Issue, issue, issue_of, issue_of_fault, issues_of, operation_outcome
+from producers.fhir.resource import TAKEN_ALONE, check_object, parse_resource
+from producers.http.body import FHIR_JSON, AnsweredError, answered, read_body
+from stream.arrival import Arrival, Receipt
+from stream.errors import OutOfSpace, Refused, Temporary
+
+#: The most bytes of one request; parsed, the worst JSON (lists of nothing) takes some thirty times as much memory.
+BODY_LIMIT = 64 * 2**20
+
+#: Of requests that are larger than this many bytes, or that do not say how large they are, few are served at once: that bounds
+#: the memory that they take. The others wait.
+LARGE = 2**20
+LARGE_AT_ONCE = 2
+
+#: After this many seconds a sender should try again.
+RETRY_AFTER = 5
+
+#: The same when the store is full: somebody has to make room.
+RETRY_AFTER_FULL = 60
+
+_JSON_TYPES = (FHIR_JSON, "application/json", "application/json+fhir", "text/json", "")
+
+
+Endpoint = Callable[[Request], Awaitable[JSONResponse]]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An arrival and the answer that its sender may be given."""
+
+    arrival: Arrival
+    receipt: Receipt
+
+
+class FhirRoutes:
+    """The FHIR endpoints of one door."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.feed = door.feeds.feed("fhir")
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    def routes(self) -> list[Route]:
+        """For Starlette."""
+        return [
+            Route("/fhir", self._bounded(self.post_bundle), methods=["POST"]),
+            Route("/fhir/", self._bounded(self.post_bundle), methods=["POST"]),
+            Route("/fhir/{kind}", self._bounded(self.post_resource), methods=["POST"]),
+            Route("/fhir/{kind}/{name}", self._bounded(self.put_resource), methods=["PUT"]),
+        ]
+
+    def _bounded(self, endpoint: Endpoint) -> Endpoint:
+        async def bounded(request: Request) -> JSONResponse:
+            declared = request.headers.get("content-length", "")
+            small = declared.isdigit() and int(declared) <= LARGE
+            async with nullcontext() if small else self._large:
+                return await endpoint(request)
+
+        return bounded
+
+    async def post_bundle(self, request: Request) -> JSONResponse:
+        """A Bundle; a single resource is taken here too."""
+        value = await self._read(request)
+        if resource_type(value) != "Bundle":
+            return await self._take_one(value)
+        try:
+            parsed = await self._parse(parse_bundle, value)
+        except Refused as error:
+            raise self._refusal(422, [error]) from None
+        if text(value, "type") == "transaction" and any(isinstance(one, Refused) for one in parsed):
+            raise self._refused_transaction(parsed)
+        results = await self._take_all(parsed)
+        self._count(issue_of(one) for one in results if isinstance(one, Refused))
+        return _answer_bundle(value, results)
+
+    async def post_resource(self, request: Request) -> JSONResponse:
+        """One resource of the type that the address names; a Bundle is taken here too."""
+        kind = request.path_params["kind"]
+        if kind == "Bundle":
+            return await self.post_bundle(request)
+        self._check_taken(kind)
+        value = await self._read(request)
+        if resource_type(value) != kind:
+            raise self._refusal(400, [Refused("the address names another resource type", where="resourceType")])
+        return await self._take_one(value)
+
+    async def put_resource(self, request: Request) -> JSONResponse:
+        """A new version of the resource with this id."""
+        kind, name = request.path_params["kind"], request.path_params["name"]
+        self._check_taken(kind)
+        value = await self._read(request)
+        if resource_type(value) != kind or text(value, "id") not in ("", name):
+            raise self._refusal(400, [Refused("the address names another resource", where="id")])
+        return await self._take_one({**value, "id": name})
+
+    def _check_taken(self, kind: str) -> None:
+        if kind not in TAKEN_ALONE:
+            self.door.intake.refused(self.feed.name, "not-supported")
+            raise answered(404, "not-supported", f"of single resources only these types are taken: {', '.join(TAKEN_ALONE)}")
+
+    async def _read(self, request: Request) -> Element:
+        """The JSON object in the body; raises AnsweredError (400, 413, 415)."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in _JSON_TYPES:
+            self.door.intake.refused(self.feed.name, "not-supported")
+            raise answered(415, "not-supported", f"only {FHIR_JSON} and application/json are taken, no XML")
+        raw = await read_body(request, BODY_LIMIT)
+        if raw.lstrip()[:1] == b"<":
+            self.door.intake.refused(self.feed.name, "not-supported")
+            raise answered(415, "not-supported", f"this is XML; only {FHIR_JSON} and application/json are taken")
+        try:
+            return check_object(await self._parse(_read_with_room, raw))
+        except Refused as error:
+            raise self._refusal(400, [error], code="structure") from None
+
+    async def _parse(self, parse: Any, value: Any) -> Any:
+        """Run on a thread; raises AnsweredError (503, 507) when the store cannot be had."""
+        around = Around(door=self.door, feed=self.feed, received_at=datetime.now(UTC))
+        try:
+            return await run_in_threadpool(parse, value, around)
+        except Temporary as error:
+            raise fault(error) from None
+
+    async def _take_one(self, resource: Element) -> JSONResponse:
+        try:
+            arrival: Arrival = await self._parse(parse_resource, resource)
+        except Refused as error:
+            raise self._refusal(422, [error]) from None
+        (taken,) = await self._take_all([arrival])
+        if isinstance(taken, Refused):
+            raise self._refusal(422, [taken])
+        outcome = operation_outcome(issues_of(taken.arrival, taken.receipt))
+        location = {"Location": f"/fhir/{taken.arrival.sender_id}"}
+        return JSONResponse(outcome, 200 if taken.receipt.known else 201, location, media_type=FHIR_JSON)
+
+    async def _take_all(self, parsed: Sequence[Parsed]) -> list[Taken | Refused]:
+        """Submit every arrival, then wait for all commits; raises AnsweredError (503, 507) when one could not be had."""
+        submitted = [None if isinstance(one, Refused) else asyncio.wrap_future(self.door.intake.submit(one)) for one in parsed]
+        # Shielded: a request that is given up must not cancel what the committer is about to answer.
+        await asyncio.gather(*(asyncio.shield(future) for future in submitted if future), return_exceptions=True)
+        return [_taken(one, future) for one, future in zip(parsed, submitted, strict=True)]
+
+    def _refusal(self, status: int, errors: Sequence[Refused], *, code: str = "") -> AnsweredError:
+        issues = [{**issue_of(error), **({"code": code} if code else {})} for error in errors]
+        self._count(issues)
+        return AnsweredError(status, operation_outcome(issues))
+
+    def _count(self, issues: Iterable[Issue]) -> None:
+        for one in issues:
+            self.door.intake.refused(self.feed.name, one["code"])
+
+    def _refused_transaction(self, parsed: Sequence[Parsed]) -> AnsweredError:
+        issues = [issue_of(one, place=place) for place, one in enumerate(parsed) if isinstance(one, Refused)]
+        self._count(issues)
+        told = issue("error", "processing", "a transaction is taken as a whole or not at all; a batch answers entry by entry")
+        return AnsweredError(422, operation_outcome([told, *issues]))
+
+
+def _read_with_room(raw: bytes, around: Around) -> Any:
+    """The JSON value, once there is room to keep it; raises Refused, OutOfSpace, Temporary."""
+    try:
+        around.door.store.check_space(len(raw))
+    except OSError as error:
+        raise Temporary(f"the content store cannot be used ({error.strerror})") from None
+    return read_json(raw)
+
+
+def _taken(one: Parsed, future: asyncio.Future[Receipt] | None) -> Taken | Refused:
+    if isinstance(one, Refused) or future is None:
+        return one if isinstance(one, Refused) else Refused("not submitted")
+    try:
+        return Taken(one, future.result())
+    except Refused as error:
+        return error
+    except Temporary as error:
+        raise fault(error) from None
+
+
+def fault(error: Temporary) -> AnsweredError:
+    """503, or 507 when there is no space, with the time after which the sender should try again."""
+    full = isinstance(error, OutOfSpace)
+    headers = {"Retry-After": str(RETRY_AFTER_FULL if full else RETRY_AFTER)}
+    return AnsweredError(507 if full else 503, operation_outcome([issue_of_fault(error)]), headers)
+
+
+def _answer_bundle(bundle: Element, results: Sequence[Taken | Refused]) -> JSONResponse:
+    kind = "transaction-response" if text(bundle, "type") == "transaction" else "batch-response"
+    entries = [{"response": _answer_entry(place, one)} for place, one in enumerate(results)]
+    return JSONResponse({"resourceType": "Bundle", "type": kind, "entry": entries}, media_type=FHIR_JSON)
+
+
+def _answer_entry(place: int, one: Taken | Refused) -> dict[str, Any]:
+    if isinstance(one, Refused):
+        return {"status": "422 Unprocessable Entity", "outcome": operation_outcome([issue_of(one, place=place)])}
+    return {
+        "status": "200 OK" if one.receipt.known else "201 Created",
+        "location": one.arrival.sender_id,
+        "outcome": operation_outcome(issues_of(one.arrival, one.receipt)),
+    }

@@ -1,0 +1,1 @@
+"""The watched folder: files → arrivals, by suffix."""

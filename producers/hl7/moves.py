@@ -1,0 +1,78 @@
+"""ADT: admissions, transfers, discharges and their undoing as movements of a stay; A40 as a merge."""
+
+from producers.hl7.message import Segment
+from producers.hl7.reading import Reading
+from producers.hl7.times import first_moment, read_moment
+from stream.arrival import Ask, Merge, Move
+from stream.errors import Refused
+
+#: Trigger event → kind of movement. A06 makes an outpatient an inpatient, A07 the reverse; A04 registers an outpatient.
+_KINDS = {
+    "A01": "admit",
+    "A02": "transfer",
+    "A03": "discharge",
+    "A06": "admit",
+    "A07": "discharge",
+    "A11": "cancel_admit",
+    "A12": "cancel_transfer",
+    "A13": "cancel_discharge",
+}
+
+#: Where a movement's time stands, the best first. EVN-6: occurred; EVN-2: recorded; PV1-44: admitted; PV1-45: discharged.
+_OCCURRED = (("EVN", 6), ("EVN", 2))
+_TIMES = {"A01": (("PV1", 44), *_OCCURRED), "A03": (("PV1", 45), *_OCCURRED)}
+
+
+def read_movement(reading: Reading, event: str) -> tuple[Ask | None, str]:
+    """What an ADT message asks, or None with the reason. Raises Refused for a movement without a time."""
+    if event == "A40":
+        return _merge(reading), ""
+    if event not in _KINDS:
+        return None, "no movement" if event == "A08" else f"nothing to judge in ADT^{event}"
+    visit = reading.message.first("PV1")
+    texts = tuple(reading.message.first(name).text(field) for name, field in _TIMES.get(event, _OCCURRED))
+    moment = first_moment(texts, reading.config.time_zone, reading.received_at)
+    if moment is None:
+        raise _no_time(reading, texts)
+    return Move(
+        kind=_KINDS[event],
+        stay=_stay(reading, visit),
+        at=moment.at,
+        intensive=_intensive(reading, visit),
+        facts=reading.facts_at(moment.at),
+    ), ""
+
+
+def _merge(reading: Reading) -> Merge:
+    """MRG-1 names the key that is given up for the one in PID-3."""
+    given_up = list(reading.message.all("MRG"))
+    if len(given_up) != 1:
+        raise Refused("not exactly one MRG segment", where="MRG")
+    return Merge(other=reading.key_in(given_up[0], 1, "MRG^1^1"))
+
+
+def _no_time(reading: Reading, texts: tuple[str, ...]) -> Refused:
+    sent = [text for text in texts if text]
+    if not sent:
+        return Refused("no time of the movement", where="EVN^1^2")
+    try:
+        read_moment(sent[0], reading.config.time_zone)
+    except Refused as error:
+        return Refused(error.reason, where="EVN^1^2")
+    return Refused("in the future", where="EVN^1^2")
+
+
+def _stay(reading: Reading, visit: Segment) -> str:
+    """PV1-19 with its assigning authority, else the patient's; without a visit number the patient and the admission's time."""
+    digest = reading.identities.digest
+    if number := visit.text(19):
+        return digest("visit", (visit.text(19, 4) or reading.authority or reading.feed).lower(), number)
+    admitted = first_moment((visit.text(44),), reading.config.time_zone, reading.received_at)
+    return digest("visit", reading.patient_key, admitted.at.isoformat() if admitted else "")
+
+
+def _intensive(reading: Reading, visit: Segment) -> bool | None:
+    """Whether PV1-3's point of care (1) or facility (4) is on the list; None without a location."""
+    if not visit.raw(3):
+        return None
+    return any(visit.text(3, component).upper() in reading.feeds.intensive_locations for component in (1, 4))

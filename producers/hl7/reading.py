@@ -1,0 +1,100 @@
+"""What every part of reading a message needs: the message, what is configured of its feed, and whose it is."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from producers.hl7.message import Message, Segment
+from producers.hl7.times import least_age
+from stream import facts
+from stream.content import ContentStore
+from stream.errors import Refused
+from stream.feeds import FeedConfig, FeedsConfig
+from stream.identity import Identities
+from stream.queues import Lane
+
+_SEXES = {"F": "female", "M": "male", "O": "other", "A": "other"}
+_STAT = {"S", "STAT", "ST"}
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+#: OBR-5, OBR-27.6 and TQ1-9 hold the priority: segment, field, component.
+_PRIORITIES = (("OBR", 5, 1), ("OBR", 27, 6), ("TQ1", 9, 1))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One message being read; ``received_at``: aware UTC."""
+
+    message: Message
+    feed: str
+    config: FeedConfig
+    feeds: FeedsConfig
+    identities: Identities
+    store: ContentStore
+    received_at: datetime
+
+    @cached_property
+    def authority(self) -> str:
+        """The assigning authority of the patient's identifier as sent (PID-3.4), else the feed's; may be empty."""
+        pid = self.message.first("PID")
+        return self._assigner(pid, _chosen(pid, 3))
+
+    @cached_property
+    def patient_key(self) -> str:
+        """Of PID-3; raises Refused without one, and when the message holds more than one patient."""
+        keys = {self.key_in(segment, 3, "PID^1^3") for segment in self.message.all("PID")}
+        if len(keys) > 1:
+            raise Refused("more than one patient in one message", where="PID")
+        if not keys:
+            raise Refused("no PID segment", where="PID^1")
+        return keys.pop()
+
+    def key_in(self, segment: Segment, field: int, where: str) -> str:
+        """The patient key in a field of the type CX: the identifier of type MR, else the first. Raises Refused without one."""
+        chosen = _chosen(segment, field)
+        number = segment.part(chosen)
+        if not number:
+            raise Refused("no patient identifier", where=where)
+        authority = self._assigner(segment, chosen)
+        return self.identities.patient_key(authority=authority, number=number, feed=self.feed, kind=segment.part(chosen, 5))
+
+    def _assigner(self, segment: Segment, identifier: str) -> str:
+        return segment.part(identifier, 4) or segment.part(identifier, 4, 2) or self.config.authority
+
+    @cached_property
+    def lane(self) -> Lane:
+        """STAT by OBR-5, OBR-27.6 or TQ1-9, or because the sender (MSH-3 or MSH-4) is on the feed's list."""
+        header = self.message.header
+        if {header.text(3), header.text(4)} & self.config.stat_senders:
+            return Lane.STAT
+        for name, field, component in _PRIORITIES:
+            for segment in self.message.all(name):
+                if any(segment.part(one, component).upper() in _STAT for one in segment.repetitions(field)):
+                    return Lane.STAT
+        return Lane.ROUTINE
+
+    def facts_at(self, moment: datetime, known: dict[str, Any] | None = None) -> dict[str, Any]:
+        """``known`` with age and sex of PID at ``moment``; what is still unknown comes from the feed's defaults, and is named."""
+        pid = self.message.first("PID")
+        found = {
+            facts.AGE_YEARS: least_age(pid.text(7), moment, self.config.time_zone),
+            facts.SEX: _SEXES.get(pid.text(8).upper()),
+            **(known or {}),
+        }
+        sure = {name: value for name, value in found.items() if value is not None}
+        supplied = {name: value for name, value in self.config.defaults.items() if name not in sure}
+        return {**sure, **supplied, facts.DEFAULTS: sorted(supplied)} if supplied else sure
+
+    @property
+    def language(self) -> str | None:
+        """BCP 47, where MSH-19 says it."""
+        written = self.message.header.text(19)
+        return written.lower() if _LANGUAGE.fullmatch(written) else None
+
+
+def _chosen(segment: Segment, field: int) -> str:
+    """The repetition of type MR, else the first that holds an identifier, as sent."""
+    held = [one for one in segment.repetitions(field) if segment.part(one)]
+    return next((one for one in held if segment.part(one, 5).upper() == "MR"), held[0] if held else "")

@@ -1,0 +1,191 @@
+"""ORU^R01: each OBX that holds a number becomes a result on the patient's timeline, or a refused point with its reason."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from producers.hl7.message import Segment
+from producers.hl7.reading import Reading
+from producers.hl7.times import TOLERANCE, Moment, first_moment, read_moment
+from stream.arrival import AddResults, Result
+from stream.errors import Refused
+from stream.points import FLAG_ABOVE, FLAG_BELOW, FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
+
+_LOINC = re.compile(r"\d{1,7}-\d")
+_NUMBER = re.compile(r"(<=?|>=?|=)?\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
+_RATIO = re.compile(r"\d+\s*[:/]\s*\d+")
+_BOUNDS = {"<": FLAG_BELOW, "<=": FLAG_BELOW, ">": FLAG_ABOVE, ">=": FLAG_ABOVE, "=": 0, "": 0}
+_TEXTS = {"ST", "TX", "FT", ""}
+_TAKEN = {"F", "", "C", "P"}  # OBX-11, table 0085
+_REMOVED = {"D", "W"}
+_WITHOUT_VALUE = {"X", "I", "N"}
+
+#: A refused code is shown to at most so many characters.
+_CODE_LENGTH = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedPoint:
+    """``where``: the OBX in the protocol's own words."""
+
+    code: str
+    reason: str
+    where: str
+
+
+def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint]]:
+    """All numeric results of a message; None when it has none. The refused points come a second time, with their places."""
+    results: list[Result] = []
+    refused: list[RefusedPoint] = []
+    for place, (order, segment) in enumerate(_observations(reading), start=1):
+        try:
+            result = _result(reading, order, segment)
+        except Refused as error:
+            code = _code(reading, segment)[:_CODE_LENGTH]
+            refused.append(RefusedPoint(code=code, reason=error.reason, where=f"OBX^{place}^{error.where or 5}"))
+        else:
+            results += [result] if result else []
+    if not results and not refused:
+        return None, []
+    points = tuple({"code": one.code, "reason": one.reason} for one in refused)
+    return AddResults(results=_mark_repeated(results), refused=points), refused
+
+
+def _mark_repeated(results: list[Result]) -> tuple[Result, ...]:
+    times = Counter(result.base for result in results)
+    return tuple(replace(result, repeated=True) if times[result.base] > 1 else result for result in results)
+
+
+def _observations(reading: Reading) -> Iterator[tuple[Segment, Segment]]:
+    """Each OBX with the OBR above it (an empty one where there is none)."""
+    order = Segment("OBR", reading.message.header.separators, reading.message.codec)
+    for segment in reading.message.segments:
+        if segment.name == "OBR":
+            order = segment
+        elif segment.name == "OBX":
+            yield order, segment
+
+
+def _result(reading: Reading, order: Segment, segment: Segment) -> Result | None:
+    """None: no number and no analyte, or a status that carries no value. Raises Refused for a point that is not taken."""
+    analytes = reading.feeds.analytes
+    code = _code(reading, segment)
+    status = segment.text(11).upper()
+    numeric = is_numeric(segment)
+    if (not numeric and code not in analytes.by_code) or status in _WITHOUT_VALUE:
+        return None
+    canonical = analytes.canonical(code)
+    if status in _REMOVED:
+        value, flags = None, 0
+    elif status in _TAKEN:
+        value, flags = _value(reading, segment, code)
+    else:
+        raise Refused("status not taken", where="11")
+    observed = _observed(reading, order, segment)
+    flags |= FLAG_PRELIMINARY if status == "P" else 0
+    flags |= FLAG_REPEATED_HOUR if observed.doubtful else 0
+    available, version = _availability(reading, order, segment)
+    base = _base(reading, order, segment, observed)
+    return Result(
+        base=base, code=canonical, value=value, flags=flags, observed_at=observed.at, available_at=available, version_at=version
+    )
+
+
+def is_numeric(segment: Segment) -> bool:
+    """NM and SN by their type; a text when it is a number."""
+    kind = segment.text(2).upper()
+    return kind in {"NM", "SN"} or (kind in _TEXTS and _NUMBER.fullmatch(segment.text(5)) is not None)
+
+
+def _code(reading: Reading, segment: Segment) -> str:
+    """LOINC: OBX-3 where it says so, else by the table of local codes, else as it looks; a local code where none is known."""
+    for code, system in ((1, 3), (4, 6)):
+        if segment.text(3, system).upper() in {"LN", "LOINC"}:
+            return segment.text(3, code)
+    sent, alternate = segment.text(3), segment.text(3, 4)
+    local = reading.feeds.local_codes
+    mapped = local.get(sent.upper()) or local.get(alternate.upper())
+    if mapped:
+        return mapped
+    return alternate if _LOINC.fullmatch(alternate) and not _LOINC.fullmatch(sent) else sent
+
+
+def _value(reading: Reading, segment: Segment, code: str) -> tuple[float, int]:
+    """The value in the analyte's unit and the flag of its comparator; raises Refused."""
+    if len(segment.repetitions(5)) > 1:
+        raise Refused("more than one value")
+    comparator, number = _structured(segment) if segment.text(2).upper() == "SN" else _written(segment.text(5))
+    try:
+        value = reading.feeds.analytes.convert(code, number, _unit(reading, segment, code))
+    except Refused as error:
+        raise Refused(error.reason, where="6" if "unit" in error.reason else "5") from error
+    return value, _BOUNDS[comparator]
+
+
+def _written(text: str) -> tuple[str, float]:
+    if not text:
+        raise Refused("no value")
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise Refused("a ratio or a titre" if _RATIO.fullmatch(text) else "not a number")
+    return match[1] or "", float(match[2])
+
+
+def _structured(segment: Segment) -> tuple[str, float]:
+    """SN: comparator, number, and no separator (a titre, a ratio or a range has one)."""
+    comparator, number, separator, second = (segment.text(5, component) for component in range(1, 5))
+    if separator or second:
+        raise Refused("a ratio or a titre")
+    if comparator not in _BOUNDS:
+        raise Refused("comparator not taken")
+    written, value = _written(number)
+    return comparator or written, value
+
+
+def _unit(reading: Reading, segment: Segment, code: str) -> str:
+    """OBX-6 as sent, else what the feed says of this analyte; ``10^3/uL`` is often sent without escaping its ``^``."""
+    sent = segment.text(6)
+    if sent in {"10", "x10"} and segment.text(6, 2)[:1].isdigit():
+        return f"{sent}^{segment.text(6, 2)}"
+    units = reading.config.default_units
+    return sent or segment.text(6, 2) or units.get(code) or units.get(reading.feeds.analytes.canonical(code)) or ""
+
+
+def _observed(reading: Reading, order: Segment, segment: Segment) -> Moment:
+    """OBX-14, else OBR-7; raises Refused: none, a date alone, in the future."""
+    sent = segment.text(14) or order.text(7)
+    if not sent:
+        raise Refused("no observation time", where="14")
+    try:
+        moment = read_moment(sent, reading.config.time_zone)
+    except Refused as error:
+        raise Refused(error.reason, where="14") from error
+    if moment.at > reading.received_at + TOLERANCE:
+        raise Refused("in the future", where="14")
+    return moment
+
+
+def _availability(reading: Reading, order: Segment, segment: Segment) -> tuple[datetime, datetime]:
+    """When the result was to be had (OBX-19, else OBR-22, else receipt), and what orders its versions (MSH-7 before receipt).
+
+    A date alone and a time in the future are passed over: a clock that runs ahead would shut out every later correction.
+    """
+    zone, now = reading.config.time_zone, reading.received_at
+    reported = first_moment((segment.text(19), order.text(22)), zone, now)
+    if reported:
+        return reported.at, reported.at
+    sent = first_moment((reading.message.header.text(7),), zone, now)
+    return now, sent.at if sent else now
+
+
+def _base(reading: Reading, order: Segment, segment: Segment, observed: Moment) -> str:
+    """The result's identity: who numbered the order, its number (OBR-3, else OBR-2), OBX-3 and OBX-4."""
+    digest = reading.identities.digest
+    code = segment.text(3) or segment.text(3, 4)
+    for field in (3, 2):
+        if number := order.text(field):
+            assigner = order.text(field, 2) or order.text(field, 3) or reading.message.sender
+            return digest("result", assigner, number, code, segment.text(4))
+    return digest("result", reading.patient_key, observed.at.isoformat(), code, segment.text(4))

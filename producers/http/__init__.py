@@ -1,0 +1,1 @@
+"""The HTTP port: FHIR, STOW-RS, health; token and limits."""

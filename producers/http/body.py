@@ -1,0 +1,67 @@
+"""Reading a request's body within a limit, and the answer that ends a request early."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from producers.fhir.outcome import issue, operation_outcome
+
+FHIR_JSON = "application/fhir+json"
+
+#: A body that takes longer than this is given up, so that slow senders cannot hold all connections. Seconds.
+BODY_SECONDS = 120
+
+
+class AnsweredError(Exception):
+    """The request is answered now, with this status and OperationOutcome."""
+
+    def __init__(self, status: int, outcome: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"answered {status}")
+        self.status = status
+        self.outcome = outcome
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """As Starlette sends it."""
+        return JSONResponse(self.outcome, self.status, self.headers, media_type=FHIR_JSON)
+
+
+def answered(status: int, code: str, diagnostics: str, **headers: str) -> AnsweredError:
+    """A refusal in one issue; a header's underscores become dashes."""
+    outcome = operation_outcome([issue("error", code, diagnostics)])
+    return AnsweredError(status, outcome, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """At most ``limit`` bytes; raises AnsweredError (408, 413, 415)."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise answered(415, "not-supported", "a compressed body is not taken")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > 2 * limit:
+        raise too_large(limit)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read_within(request, limit)
+    except TimeoutError:
+        raise answered(408, "timeout", f"the body took more than {BODY_SECONDS} seconds", Connection="close") from None
+
+
+async def _read_within(request: Request, limit: int) -> bytes:
+    body, total = bytearray(), 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total <= limit:
+            body += chunk
+        elif total > 2 * limit:
+            break  # until here it is read and forgotten, so that a sender who writes first still reads the answer
+    if total > limit:
+        raise too_large(limit)
+    return bytes(body)
+
+
+def too_large(limit: int) -> AnsweredError:
+    """413, and the connection ends, since the rest of the body is not read."""
+    return answered(413, "too-long", f"a body may have {limit // 2**20} MiB", Connection="close")

@@ -1,0 +1,145 @@
+"""Bundles and files: references, transactions and batches, lanes, movements of a stay."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from fhir_samples import SERVER, bundle, document, encounter, observation, patient, quantity, rows, running_http
+
+from db.tables import cases, events, inputs, movements, points
+from producers.door import Door
+from producers.fhir.file import parse_file
+from stream.errors import Refused
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def client(door: Door) -> Iterator[httpx.Client]:
+    with running_http(door) as client:
+        yield client
+
+
+def statuses(answer: httpx.Response) -> list[str]:
+    return [entry["response"]["status"][:3] for entry in answer.json()["entry"]]
+
+
+def test_urn_uuid_references_find_the_patient_in_the_bundle(client, door):
+    urls = ("urn:uuid:1", "urn:uuid:2")
+    answer = client.post(
+        "/fhir", json=bundle("transaction", patient(), observation(subject={"reference": "urn:uuid:1"}), urls=urls)
+    )
+    client.post("/fhir/Observation", json=observation(id="other"))
+    assert (answer.json()["type"], statuses(answer)) == ("transaction-response", ["201", "201"])
+    assert len({point["patient_key"] for point in rows(door, points)}) == 1
+
+
+@pytest.mark.parametrize(
+    "reference", ["Patient/p1", f"{SERVER}/Patient/p1", f"{SERVER}/Patient/p1/_history/3", "Patient?identifier=urn:oid:1.2.3|0815"]
+)
+def test_every_way_to_refer_to_a_patient_gives_the_same_key(client, door, reference):
+    client.post("/fhir", json=bundle("collection", patient(), observation(subject={"reference": reference})))
+    client.post("/fhir/Observation", json=observation(id="direct", subject={"identifier": patient()["identifier"][1]}))
+    assert len({point["patient_key"] for point in rows(door, points)}) == 1
+
+
+def test_a_contained_patient_is_found(client, door):
+    client.post("/fhir/Observation", json=observation(contained=[patient()], subject={"reference": "#p1"}))
+    client.post("/fhir/Observation", json=observation(id="direct"))
+    assert len({point["patient_key"] for point in rows(door, points)}) == 1
+
+
+def test_bare_references_of_two_servers_never_join(client, door):
+    for server in ("http://a.example/fhir", "http://b.example/fhir"):
+        one = observation(subject={"reference": "Patient/1"})
+        client.post("/fhir", json=bundle("batch", one, urls=(f"{server}/Observation/na1",)))
+    assert len({point["patient_key"] for point in rows(door, points)}) == 2
+
+
+def test_a_batch_answers_entry_by_entry_in_order(client, door):
+    claim = {"resourceType": "Claim", "id": "c"}
+    answer = client.post("/fhir", json=bundle("batch", observation(), claim, observation(id="bad", status=None)))
+    assert (answer.status_code, answer.json()["type"], statuses(answer)) == (200, "batch-response", ["201", "422", "422"])
+    assert answer.json()["entry"][2]["response"]["outcome"]["issue"][0]["expression"] == ["Bundle.entry[2].resource.status"]
+    assert len(rows(door, inputs)) == 1
+
+
+def test_a_transaction_with_a_refused_entry_is_refused_as_a_whole(client, door):
+    answer = client.post("/fhir", json=bundle("transaction", observation(), observation(id="bad", code=None)))
+    assert (answer.status_code, rows(door, inputs)) == (422, [])
+    assert answer.json()["issue"][1]["expression"] == ["Bundle.entry[1].resource.code"]
+
+
+def test_a_message_keeps_what_goes_with_its_results(client, door):
+    alongside = ({"resourceType": "MessageHeader", "id": "m"}, {"resourceType": "Organization", "id": "o"})
+    assert statuses(client.post("/fhir", json=bundle("message", *alongside, observation()))) == ["201", "201", "201"]
+    assert [row["disposition"] for row in rows(door, inputs)] == ["not_used", "not_used", "timeline"]
+
+
+@pytest.mark.parametrize("kind", ["history", "transaction-response", None])
+def test_a_bundle_of_a_type_that_is_not_taken_is_refused(client, kind):
+    answer = client.post("/fhir", json=bundle(kind, observation()))
+    assert (answer.status_code, answer.json()["issue"][0]["expression"]) == (422, ["Bundle.type"])
+
+
+def test_a_result_of_a_stat_order_is_stat(client, door):
+    order = {"resourceType": "ServiceRequest", "id": "s", "priority": "stat"}
+    stays = bundle("batch", patient(), encounter())
+    client.post("/fhir", json=stays)
+    client.post(
+        "/fhir",
+        json=bundle(
+            "batch",
+            patient(),
+            order,
+            observation(basedOn=[{"reference": "ServiceRequest/s"}], effectiveDateTime="2026-03-01T10:00:00Z"),
+        ),
+    )
+    assert [case["lane"] for case in rows(door, cases)] == ["stat"]
+
+
+def test_the_first_intensive_location_gives_a_stay_its_origin(client, door):
+    client.post("/fhir", json=bundle("batch", patient(), encounter()))
+    assert [(move["kind"], move["intensive"]) for move in rows(door, movements)] == [("admit", False), ("transfer", True)]
+    (case,) = rows(door, cases)
+    assert case["origin_at"].isoformat() == "2026-03-01T09:00:00+00:00"
+    assert case["facts"] == {"age_years": 75, "sex": "female", "setting": "icu"}
+
+
+def test_a_finished_stay_is_a_discharge_and_an_outpatient_is_not_used(client, door):
+    finished = encounter(status="finished", period={"start": "2026-03-01T06:00:00Z", "end": "2026-03-05T06:00:00Z"})
+    client.post("/fhir", json=bundle("batch", patient(), finished, encounter(id="e2", **{"class": {"code": "AMB"}})))
+    assert [move["kind"] for move in rows(door, movements)] == ["admit", "transfer", "discharge"]
+    assert rows(door, inputs)[2]["reason"] == "not a stay in hospital"
+
+
+def test_a_stay_entered_in_error_loses_its_origin(client, door):
+    direct = encounter(location=[encounter()["location"][0]])
+    client.post("/fhir", json=bundle("batch", patient(), direct))
+    client.post("/fhir", json=bundle("batch", patient(), {**direct, "status": "entered-in-error"}))
+    assert [case["origin_at"] for case in rows(door, cases)] == [None]
+
+
+def test_defaults_of_the_feed_are_used_and_named(door):
+    door.feeds.folder.mkdir()
+    (door.feeds.folder / "feeds.toml").write_text("[fhir]\ndefaults = { age_years = 60, sex = 'male' }\n")
+    with running_http(door) as client:
+        client.post("/fhir/DocumentReference", json=document())
+    assert rows(door, events)[0]["facts"]["defaults"] == ["age_years", "sex"]
+
+
+def test_a_file_may_hold_a_resource_a_bundle_or_ndjson(door):
+    one, two = observation(), observation(id="na2", valueQuantity=quantity(141, "mmol/L"))
+    lines = "\n".join([json.dumps(one), "", "{", json.dumps(two)])
+    assert [a.sender_id for a in parse_file(json.dumps(one).encode(), "a.json", door=door, received_at=NOW)] == ["Observation/na1"]
+    assert len(parse_file(json.dumps(bundle("collection", one, two)).encode(), "b.json", door=door, received_at=NOW)) == 2
+    assert [a.not_used for a in parse_file(lines.encode(), "c.ndjson", door=door, received_at=NOW)] == ["", "refused: not JSON", ""]
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"<Patient/>", b"\xff", b'{"resourceType": "Claim"}', b'{"resourceType": 5}'])
+def test_a_file_that_is_no_resource_is_refused(door, raw):
+    for name in ("a.json", "a.ndjson"):
+        with pytest.raises(Refused):
+            parse_file(raw, name, door=door, received_at=NOW)

@@ -1,0 +1,123 @@
+"""Documents and reports sent to the real port: which become notes, which are taken back, which are not used."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fhir_samples import NOTE, attachment, bundle, document, loinc, observation, patient, rows, running_http
+
+from db.tables import cases, events, inputs, points
+from producers.door import Door
+from producers.fhir.attachment import strip_tags
+
+
+@pytest.fixture
+def client(door: Door) -> Iterator[httpx.Client]:
+    with running_http(door) as client:
+        yield client
+
+
+def test_a_base64_note_becomes_an_event_with_its_facts(client, door):
+    subject = {"subject": {"reference": "Patient/p1"}}
+    answer = client.post("/fhir", json=bundle("batch", patient(), document(**subject)))
+    assert answer.status_code == 200
+    (event,) = rows(door, events)
+    assert (event["modality"], event["lane"], event["revision"]) == ("note", "routine", 1)
+    assert event["facts"] == {"document_type": "11504-8", "language": "en", "age_years": 75, "sex": "female"}
+    assert event["acquired_at"].isoformat() == "2026-03-01T08:00:00+00:00"
+
+
+def test_html_is_read_without_its_tags(client, door):
+    html = "<html><head><style>p {}</style></head><body><p>Operative report:</p><p>appendectomy &amp; drainage</p></body></html>"
+    assert strip_tags(html) == "Operative report:\nappendectomy & drainage"
+    client.post("/fhir/DocumentReference", json=document(content=[{"attachment": attachment(html, "text/html; charset=utf-8")}]))
+    assert len(rows(door, events)) == 1
+
+
+@pytest.mark.parametrize("piece", ["<!--", "<a ", "<", "</", "<a b='", "<script></script", "<head></head ", "<script>"])
+def test_html_that_never_ends_is_read_in_a_moment(piece):
+    began = time.monotonic()
+    strip_tags(piece * (1_000_000 // len(piece)))
+    assert time.monotonic() - began < 5
+
+
+def test_an_edit_is_the_next_revision(client, door):
+    client.put("/fhir/DocumentReference/d1", json=document())
+    client.put("/fhir/DocumentReference/d1", json=document(content=[{"attachment": attachment(NOTE + " Corrected.")}]))
+    assert [event["revision"] for event in rows(door, events)] == [1, 2]
+
+
+def test_a_preliminary_document_waits_until_it_is_released(client, door):
+    client.put("/fhir/DocumentReference/d1", json=document(docStatus="preliminary"))
+    assert ([row["disposition"] for row in rows(door, inputs)], rows(door, events)) == (["collecting"], [])
+
+
+def test_entered_in_error_takes_a_document_back(client, door):
+    client.put("/fhir/DocumentReference/d1", json=document())
+    client.put("/fhir/DocumentReference/d1", json=document(status="entered-in-error"))
+    assert [case["retracted_revision"] for case in rows(door, cases)] == [1]
+
+
+def test_a_document_that_replaces_another_takes_that_one_back(client, door):
+    client.put("/fhir/DocumentReference/d1", json=document())
+    related = [{"code": "replaces", "target": {"reference": "DocumentReference/d1"}}]
+    client.put("/fhir/DocumentReference/d2", json=document(id="d2", relatesTo=related))
+    assert [(case["revision"], case["retracted_revision"]) for case in rows(door, cases)] == [(1, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"type": loinc("99999-9")}, "document type is not on the list"),
+        ({"content": [{"attachment": {"contentType": "text/plain", "url": "http://elsewhere/1"}}]}, "attachment is elsewhere"),
+        ({"content": [{"attachment": attachment("%PDF", "application/pdf")}]}, "attachment is not text"),
+        ({"content": []}, "it has no text"),
+        ({"content": [{"attachment": attachment("see attached report")}]}, "not a note"),
+        ({"status": "superseded"}, "superseded"),
+        ({"subject": {"reference": "Group/1"}}, "no patient is named"),
+    ],
+)
+def test_what_is_no_note_is_kept_with_the_reason(client, door, more, reason):
+    assert client.post("/fhir/DocumentReference", json=document(**more)).status_code == 201
+    (row,) = rows(door, inputs)
+    assert row["disposition"] == "not_used"
+    assert reason in row["reason"]
+
+
+def test_broken_base64_is_refused_with_its_fhirpath(client, door):
+    broken = document(content=[{"attachment": {"contentType": "text/plain", "data": "?"}}])
+    answer = client.post("/fhir/DocumentReference", json=broken)
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["expression"] == ["DocumentReference.content[0].attachment.data"]
+
+
+def test_a_report_of_a_listed_type_is_a_note_and_its_contained_results_are_points(client, door):
+    contained = observation(id="o1", subject=None)
+    report = {"resourceType": "DiagnosticReport", "id": "r1", "status": "final", "code": loinc("11504-8"), "conclusion": NOTE}
+    report |= {"subject": document()["subject"], "contained": [contained], "result": [{"reference": "#o1"}]}
+    assert client.post("/fhir/DiagnosticReport", json=report).status_code == 201
+    assert ([event["modality"] for event in rows(door, events)], [point["value"] for point in rows(door, points)]) == (
+        ["note"],
+        [140.0],
+    )
+
+
+def test_a_laboratory_report_without_text_is_not_used(client, door):
+    report = {"resourceType": "DiagnosticReport", "status": "final", "code": loinc("24326-1"), "subject": document()["subject"]}
+    client.post("/fhir/DiagnosticReport", json=report)
+    assert [row["reason"] for row in rows(door, inputs)] == ["its results come as Observations"]
+
+
+def test_a_report_that_was_taken_back_takes_back_what_it_contains(client, door):
+    report = {
+        "resourceType": "DiagnosticReport",
+        "id": "r1",
+        "status": "final",
+        "code": loinc("24326-1"),
+        "subject": document()["subject"],
+    }
+    report["contained"] = [observation(id="o1", subject=None)]
+    client.put("/fhir/DiagnosticReport/r1", json=report)
+    client.put("/fhir/DiagnosticReport/r1", json=report | {"status": "entered-in-error"})
+    assert [point["value"] for point in rows(door, points)] == [None]
