@@ -16,7 +16,7 @@ def check_intended_use(card: Card, facts: Mapping[str, Any]) -> None:
     """Raises Unmatched when a known fact is outside the card's intended use, else Rejected when a needed one is unknown."""
     for fact, rule in card.intended_use.items():
         if _known(facts, fact) and not _fits(fact, rule, facts[fact]):
-            raise Unmatched(f"{card.name} is not meant for {fact} {facts[fact]}: {_words(rule)}")
+            raise Unmatched(f"{card.name} is not meant for {fact} {_plain(facts[fact])}: {_words(rule)}")
     for fact, rule in card.intended_use.items():
         if rule.get("needed", True) and not _known(facts, fact):
             raise Rejected(f"{fact} is unknown, {card.name} needs it: {_words(rule)}")
@@ -67,6 +67,13 @@ def _text(fact: str, value: Any) -> str:
 def _words(rule: Mapping[str, Any]) -> str:
     """A rule in words, for the reason that is stored with the event."""
     if "one_of" in rule:
-        return "only " + ", ".join(str(one) for one in rule["one_of"])
+        return "only " + ", ".join(_plain(one) for one in rule["one_of"])
     parts = [f"{words} {rule[key]:g}" for key, words in (("at_least", "from"), ("below", "below")) if key in rule]
     return " and ".join(parts)
+
+
+def _plain(value: Any) -> str:
+    """A fact in words: true or false as JSON has them, whole numbers without a point."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -147,10 +147,12 @@ class Ledger:
         return self.read(report.list_predictions)
 
     def settled(self) -> bool:
-        """Nothing waits, is leased or is about to become an event."""
+        """Nothing is about to become an event, and then: nothing waits or is leased."""
         due = sa.select(sa.func.count()).where(cases.c.close_at < self.read(self.database.now) + SOON)
+        if self.read(lambda connection: connection.execute(due).scalar_one()):
+            return False
         events = self.status()["events"]
-        return not events["waiting"] + events["delayed"] + events["leased"] + self.read(lambda c: c.execute(due).scalar_one())
+        return not events["waiting"] + events["delayed"] + events["leased"]
 
     def settle(self) -> None:
         """Wait until every event has ended."""
