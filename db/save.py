@@ -1,7 +1,7 @@
 """Save once: verdicts of a batch in one transaction, under the fence that each claim raised."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,16 +19,16 @@ _LABEL_LENGTH = 60
 def save(connection: sa.Connection, now: datetime, worker_id: int, batch: Sequence[Judged], *, device: str, slot: str) -> set[int]:
     """Record what still belongs to this worker; returns the ids of those. The others were leased to somebody else."""
     check_lease(connection, worker_id)
-    standing = _standing(connection, worker_id, [judged.event for judged in batch])
-    held = [judged for judged in batch if judged.event.id in standing]
+    ids = _still_held(connection, worker_id, [judged.event for judged in batch])
+    held = [judged for judged in batch if judged.event.id in ids]
     if held:
+        _lock_cases(connection, held)
         connection.execute(_UPDATE, [_event_values(judged, now) for judged in held])
-        predicted = [judged for judged in held if isinstance(judged.verdict, Predicted)]
         _supersede(connection, held)
-        _save_predictions(connection, now, predicted, standing, device)
+        _save_predictions(connection, now, [judged for judged in held if isinstance(judged.verdict, Predicted)], device)
     connection.execute(sa.update(workers).where(workers.c.id == worker_id).values(progress_at=now))
     raise_tallies(connection, slot, _counts(held))
-    return set(standing)
+    return ids
 
 
 _UPDATE = (
@@ -47,25 +47,42 @@ _UPDATE = (
 )  # fmt: skip
 
 
-def _standing(connection: sa.Connection, worker_id: int, batch: Collection[Event]) -> dict[int, str]:
-    """Of the events that this worker still holds under the same fence: the status that a prediction of each is born with."""
-    newer = events.alias("newer")
-    saved_newer = sa.exists().where(
-        newer.c.case_key == events.c.case_key, newer.c.revision > events.c.revision, newer.c.state == "done"
-    )
-    columns = (events.c.id, events.c.fence, events.c.revision, cases.c.revision.label("latest"), cases.c.retracted_revision)
-    query = (
-        sa.select(*columns, sa.case((cases.c.revision > events.c.revision, saved_newer), else_=sa.false()).label("superseded"))
-        .join(cases, cases.c.case_key == events.c.case_key)
-        .where(events.c.id.in_([event.id for event in batch]), events.c.holder == worker_id, events.c.state == "leased")
-        .with_for_update(of=events)
-    )
+def _still_held(connection: sa.Connection, worker_id: int, batch: Collection[Event]) -> set[int]:
+    """The events that this worker still holds under the fence that its claim raised."""
+    mine = (events.c.holder == worker_id) & (events.c.state == "leased") & events.c.id.in_([event.id for event in batch])
     fences = {event.id: event.fence for event in batch}
-    return {row.id: _status(row) for row in connection.execute(query) if row.fence == fences[row.id]}
+    rows = connection.execute(sa.select(events.c.id, events.c.fence).where(mine).with_for_update())
+    return {row.id for row in rows if row.fence == fences[row.id]}
+
+
+def _lock_cases(connection: sa.Connection, held: Sequence[Judged]) -> None:
+    """Two revisions of one case, saved by two workers, wait for each other here, in one order."""
+    keys = {judged.event.case_key for judged in held}
+    connection.execute(sa.select(cases.c.id).where(cases.c.case_key.in_(keys)).order_by(cases.c.id).with_for_update()).all()
+
+
+def _statuses(connection: sa.Connection, batch: Sequence[Judged]) -> dict[int, str]:
+    """With which status a prediction of each event is born.
+
+    Asked once the batch is ``done``, so that of two revisions in one batch the older one is superseded.
+    """
+    newer = events.alias("newer")
+    later = (newer.c.case_key == events.c.case_key) & (newer.c.revision > events.c.revision)
+    saved = sa.exists().where(later, newer.c.state == "done")
+    query = (
+        sa.select(
+            events.c.id,
+            (events.c.revision <= cases.c.retracted_revision).label("retracted"),
+            sa.case((cases.c.revision > events.c.revision, saved), else_=sa.false()).label("superseded"),
+        )
+        .join(cases, cases.c.case_key == events.c.case_key)
+        .where(events.c.id.in_([judged.event.id for judged in batch]))
+    )
+    return {row.id: _status(row) for row in connection.execute(query)}
 
 
 def _status(row: Any) -> str:
-    if row.revision <= row.retracted_revision:
+    if row.retracted:
         return "retracted"
     return "superseded" if row.superseded else "current"
 
@@ -102,11 +119,10 @@ def _supersede(connection: sa.Connection, held: Sequence[Judged]) -> None:
             connection.execute(sa.update(predictions).where(said).values(status="superseded"))
 
 
-def _save_predictions(
-    connection: sa.Connection, now: datetime, batch: Sequence[Judged], standing: Mapping[int, str], device: str
-) -> None:
+def _save_predictions(connection: sa.Connection, now: datetime, batch: Sequence[Judged], device: str) -> None:
     if not batch:
         return
+    statuses = _statuses(connection, batch)
     rows, said = [], []
     for judged in batch:
         event, verdict = judged.event, judged.verdict
@@ -120,7 +136,7 @@ def _save_predictions(
                 "version": verdict.model.version,
                 "model_digest": verdict.model.digest,
                 "input_digest": event.digest,
-                "status": standing[event.id],
+                "status": statuses[event.id],
                 "uncertain": verdict.judgement.uncertain,
                 "as_of": event.as_of,
                 "device": device,

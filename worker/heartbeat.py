@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 EXIT_HUNG = 70
 EXIT_LEASE_LOST = 71
 EXIT_DEAF = 72
+EXIT_UNEXPECTED = 73
 
 #: Work that is ready for so long while this worker is idle: it no longer hears its queues.
 DEAF_AFTER = timedelta(seconds=15)

@@ -22,7 +22,7 @@ from stream.ring import Bell
 from worker.app import asked_to_stop, consume, worker_app
 from worker.device import Device, open_device
 from worker.diagnose import Diagnosis
-from worker.heartbeat import EXIT_LEASE_LOST, Heartbeat
+from worker.heartbeat import EXIT_LEASE_LOST, EXIT_UNEXPECTED, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +78,18 @@ def run_worker(database: Database, options: WorkerOptions) -> None:
 
 
 def _hear(diagnosis: Diagnosis) -> None:
-    """Judge what waits. A lost lease or device ends the process here and now: Celery must not carry on with it."""
+    """Judge what waits. Whatever goes wrong here ends the process: a worker that lived on would hold its leases for ever.
+
+    What it held is then tried alone, so that the culprit is found.
+    """
     try:
         diagnosis.run()
     except Fatal as error:
         log.error("%s; this process ends", error)  # noqa: TRY400 - there is no trace worth keeping
         os._exit(EXIT_LEASE_LOST)
+    except Exception:
+        log.exception("an error that nobody expected; this process ends")
+        os._exit(EXIT_UNEXPECTED)
 
 
 def _enlist(database: Database, options: WorkerOptions, device: str) -> int:

@@ -175,6 +175,15 @@ def test_an_edit_supersedes_what_was_said_of_the_document(database: Database):
     assert column(database, predictions.c.status) == ["superseded", "current"]
 
 
+def test_two_revisions_in_one_batch_leave_the_newer_one_current(database: Database):
+    mine = worker(database)
+    send(database, note(1))
+    send(database, note(2))
+    batch = claim(database, mine)
+    assert keep(database, mine, *map(predicted, batch)) == {event.id for event in batch}
+    assert column(database, predictions.c.status) == ["superseded", "current"]
+
+
 def test_a_result_for_an_older_revision_is_stored_as_superseded(database: Database):
     send(database, note(1))
     one, two = worker(database, "a"), worker(database, "b")
