@@ -14,8 +14,9 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-#: A child that dies again at once is started again after this many seconds at the most.
+#: A child that dies soon after its start is started again so many seconds after that start, at the most.
 MAX_PAUSE = 4.0
+FIRST_PAUSE = 0.25
 
 
 def die_with_parent() -> None:
@@ -58,17 +59,15 @@ class Child:
         self.started = time.monotonic()
 
     def watch(self) -> None:
-        """Start it again if it has died; one that dies at once is given a little longer each time."""
-        if self.process is None or self.process.poll() is None:
-            return
-        if self.process.returncode is not None and self.pause == 0.0:
+        """Start it again if it has died; one that dies at once waits a little longer each time."""
+        if self.process is not None and self.process.poll() is not None:
             log.warning("%s ended with %s; it is started again", self.name, self.process.returncode)
+            self.process = None
+            lived = time.monotonic() - self.started
+            self.pause = 0.0 if lived > 2 * MAX_PAUSE else min(MAX_PAUSE, self.pause * 2 or FIRST_PAUSE)
             self.died()
-        lived = time.monotonic() - self.started
-        self.pause = 0.0 if lived > 2 * MAX_PAUSE else min(MAX_PAUSE, self.pause * 2 or 0.25)
-        if lived >= self.pause:
+        if self.process is None and time.monotonic() >= self.started + self.pause:
             self.start()
-            self.pause = 0.0 if lived > 2 * MAX_PAUSE else self.pause
 
     def ask_to_stop(self) -> None:
         """SIGTERM."""
