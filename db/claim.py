@@ -18,7 +18,7 @@ from stream.queues import ALL_QUEUES
 _COLUMNS = (
     events.c.id, events.c.case_key, events.c.revision, events.c.modality, events.c.lane, events.c.facts, events.c.digest,
     events.c.inputs_through, events.c.fence, events.c.attempts, events.c.failures, events.c.suspect, events.c.received_at,
-    events.c.acquired_at, events.c.as_of,
+    events.c.acquired_at, events.c.as_of, events.c.gather_seconds,
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from stream.errors import DxstreamError, OutOfSpace, Temporary
+from stream.settings import BadSettingError
 
 #: How long a write waits for another's to end on SQLite, in milliseconds.
 BUSY_MILLISECONDS = 10_000
@@ -22,7 +23,11 @@ class Database:
     """The engine of one process and the two ways to use it."""
 
     def __init__(self, url: str) -> None:
-        self.url = sa.make_url(url)
+        try:
+            self.url = sa.make_url(url)
+            self.url.get_dialect()
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+            raise BadSettingError("DXSTREAM_DATABASE_URL is no URL of a database that is known here") from error
         if self.url.drivername in ("postgresql", "postgres"):
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine = _make_engine(self.url)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,11 +20,13 @@ _LABEL_LENGTH = 60
 def save(connection: sa.Connection, now: datetime, worker_id: int, batch: Sequence[Judged], *, device: str, slot: str) -> set[int]:
     """Record what still belongs to this worker; returns the ids of those. The others were leased to somebody else."""
     check_lease(connection, worker_id)
+    began = perf_counter()
     ids = _still_held(connection, worker_id, [judged.event for judged in batch])
     held = [judged for judged in batch if judged.event.id in ids]
     if held:
         _lock_cases(connection, held)
-        connection.execute(_UPDATE, [_event_values(judged, now) for judged in held])
+        save_seconds = (perf_counter() - began) / len(held)
+        connection.execute(_UPDATE, [_event_values(judged, now) | {"save_seconds": save_seconds} for judged in held])
         _supersede(connection, held)
         _save_predictions(connection, now, [judged for judged in held if isinstance(judged.verdict, Predicted)], device)
     connection.execute(sa.update(workers).where(workers.c.id == worker_id).values(progress_at=now))
@@ -92,9 +95,9 @@ def _event_values(judged: Judged, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {
         "event": event.id, "outcome": "", "reason": "", "stage": "", "failures": event.failures, "suspect": False,
         "not_before": None, "done_at": now, "holder": None, "raised": 0, "state": "done",
-        "wait_seconds": max((event.claimed_at - event.received_at).total_seconds(), 0.0),
+        "wait_seconds": event.waited_seconds,
         "fetch_seconds": seconds.get("fetch"), "prepare_seconds": seconds.get("prepare"),
-        "infer_seconds": seconds.get("infer"), "save_seconds": None,
+        "infer_seconds": seconds.get("infer"),
     }  # fmt: skip
     match judged.verdict:
         case Predicted():

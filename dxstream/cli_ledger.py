@@ -1,4 +1,4 @@
-"""Commands that only need the ledger: status, events, inputs, predictions, patient, dead, doctor."""
+"""Commands that only need the ledger: status, events, inputs, predictions, patient, merges, dead, doctor."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -8,15 +8,25 @@ from typing import Any
 import click
 
 from db import report
+from db.cards import active_rows
+from db.commit import Commit
 from db.engine import Database
-from db.stays import same_person
+from db.merges import list_merges, undo_merge
+from db.people import same_person
+from db.tally import raise_tallies
 from dxstream.cli_options import HOME, JSON, main_errors, read_settings
 from dxstream.doctor import examine
 from dxstream.show import print_json, print_records, print_status, print_table, said
+from stream.errors import DxstreamError
+from worker.keeper import lab_window
 
 
 def _ledger(home: Path | None) -> Database:
-    return Database(read_settings(home).database_url)
+    """The ledger; raises DxstreamError where nothing has run yet."""
+    settings = read_settings(home)
+    if settings.database_url.startswith("sqlite") and not Path(settings.database_url.removeprefix("sqlite:///")).exists():
+        raise DxstreamError(f"no ledger in {settings.home}: dxstream up makes one")
+    return Database(settings.database_url)
 
 
 @click.command()
@@ -130,6 +140,38 @@ _change_dead("retry", "Let them wait again, with a clean sheet.", report.retry_d
 _change_dead("drop", "Say that nobody will look at them again; the rows stay.", report.drop_dead)
 
 
+@click.group()
+def merges() -> None:
+    """Patient keys that became one person."""
+
+
+@merges.command("list")
+@HOME
+@JSON
+@main_errors
+def merges_list(home: Path | None, *, as_json: bool) -> None:
+    """Oldest first, with those that were undone."""
+    with _ledger(home).read() as connection:
+        rows = list_merges(connection)
+    _show(rows, as_json, "merges", ("id", "other", "patient_key", "made_at", "undone_at"))
+
+
+@merges.command("undo")
+@HOME
+@click.argument("merge_id", metavar="ID", type=int)
+@main_errors
+def merges_undo(home: Path | None, merge_id: int) -> None:
+    """Part the keys again: what was said of the wrongly joined timeline is retracted, and the stays are judged again."""
+    with _ledger(home).write() as (connection, now):
+        window, _ = lab_window(active_rows(connection))
+        commit = Commit(connection=connection, now=now, window=window)
+        undone = undo_merge(commit, merge_id)
+        raise_tallies(connection, "merges", commit.counts)
+    if not undone:
+        raise DxstreamError(f"no merge {merge_id} stands")
+    click.echo(f"merge {merge_id} is undone")
+
+
 @click.command()
 @HOME
 @JSON
@@ -153,5 +195,5 @@ def _show(rows: list[dict[str, Any]], as_json: bool, title: str, columns: Sequen
 
 def add_ledger_commands(group: click.Group) -> None:
     """Hang them into the front door."""
-    for command in (status, events, inputs, predictions, patient, dead, doctor):
+    for command in (status, events, inputs, predictions, patient, merges, dead, doctor):
         group.add_command(command)

@@ -18,7 +18,7 @@ from db import report
 from db.engine import Database
 from dxstream.account import read_account
 from dxstream.embedded_redis import free_port
-from dxstream.home import held, read_addresses
+from dxstream.home import held
 from dxstream.hospital.book import Book
 from dxstream.hospital.lines import Ports
 from dxstream.hospital.planning import Plan, plan
@@ -39,8 +39,7 @@ def run_demo(settings: Settings, events: int, *, seed: int | None, stay: bool, c
     settings = _with_free_ports(settings, console)
     with held(settings.home):
         installation = Installation(settings, quiet=True)
-        stop = threading.Event()
-        watcher = threading.Thread(target=installation.watch, args=(stop,), daemon=True)
+        watcher = threading.Thread(target=installation.watch, daemon=True)
         try:
             with console.status("starting Redis, the intake, the keeper and the workers"):
                 installation.start()
@@ -50,7 +49,7 @@ def run_demo(settings: Settings, events: int, *, seed: int | None, stay: bool, c
             if stay:
                 _stay(console)
         finally:
-            stop.set()
+            installation.asked_to_stop.set()
             with suppress(RuntimeError):
                 watcher.join()
             installation.stop()
@@ -93,13 +92,12 @@ def _is_free(port: int) -> bool:
 
 
 def _send(settings: Settings, cases: Plan, book: Book, console: Console) -> None:
-    found = read_addresses(settings.home)
     ports = Ports(
         host="127.0.0.1",
-        dicom=found["dicom"],
+        dicom=settings.dicom_port,
         ae_title=settings.ae_title,
-        mllp=found["mllp"],
-        http=found["http"],
+        mllp=settings.mllp_port,
+        http=settings.http_port,
         token=settings.http_token,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -134,8 +132,8 @@ def _now(database: Database) -> tuple[int, int, int] | None:
     try:
         with database.read() as connection:
             now = database.now(connection)
-            events = report.status(connection, now)["events"]
             gathering = sum(number for number, _ in report.open_cases(connection, now).values())
+            events = report.status(connection, now)["events"]  # after the cases: one may become an event in between
     except Temporary:
         return None
     return events["done"] + events["dead"], events["received"] - events["done"] - events["dead"], gathering

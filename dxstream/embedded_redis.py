@@ -46,5 +46,5 @@ def wait_for_redis(url: str, *, seconds: float = 15.0) -> None:
                 return
         except redis.RedisError as error:
             if time.monotonic() > end:
-                raise DxstreamError("Redis does not answer") from error
+                raise DxstreamError("Redis does not answer; look at DXSTREAM_REDIS_URL") from error
             time.sleep(0.05)

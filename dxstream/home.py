@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,12 +30,13 @@ def held(home: Path) -> Iterator[None]:
         yield
 
 
-def write_addresses(home: Path, **values: Any) -> None:
-    """Add to what this home says of itself: ports and the embedded Redis."""
-    home.mkdir(parents=True, exist_ok=True)
-    aside = home / f".{ADDRESSES}.{os.getpid()}"
-    aside.write_text(json.dumps({**read_addresses(home), **values}, indent=1), encoding="utf-8")
-    aside.replace(home / ADDRESSES)
+def write_addresses(settings: Settings, *, pid: int) -> None:
+    """What this home says of itself while ``up`` runs: ports, the embedded Redis, the process to end."""
+    values = {"pid": pid, "redis_url": settings.redis_url, "dicom": settings.dicom_port, "mllp": settings.mllp_port}
+    values |= {"http": settings.http_port, "metrics": settings.metrics_port}
+    aside = settings.home / f".{ADDRESSES}.{pid}"
+    aside.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    aside.replace(settings.home / ADDRESSES)
 
 
 def read_addresses(home: Path) -> Mapping[str, Any]:

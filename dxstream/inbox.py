@@ -27,4 +27,4 @@ def parsers(door: Door) -> dict[str, Callable[[bytes, str], list[Arrival]]]:
     def fhir(content: bytes, name: str) -> list[Arrival]:
         return parse_file(content, name, door=door, received_at=datetime.now(UTC), feed="folder")
 
-    return {".hl7": hl7, ".json": fhir, ".ndjson": fhir}
+    return {".hl7": hl7, ".json": fhir, ".fhir": fhir, ".ndjson": fhir, ".gz": fhir}

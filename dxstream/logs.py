@@ -3,11 +3,26 @@
 import json
 import logging
 import sys
+import threading
 import time
+import warnings
+from types import TracebackType
 from typing import Any
 
+from celery.platforms import SecurityWarning
+
 #: Loggers of libraries that print what they were sent.
-_SILENCED = ("pynetdicom", "pydicom", "uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy.engine", "multipart")
+_SILENCED = (
+    "asyncio",
+    "pynetdicom",
+    "pydicom",
+    "uvicorn",
+    "uvicorn.access",
+    "uvicorn.error",
+    "alembic",
+    "sqlalchemy.engine",
+    "multipart",
+)
 
 
 class JsonLines(logging.Formatter):
@@ -42,11 +57,22 @@ class ConsoleLines(logging.Formatter):
         return f"{kind.__name__} at " + " < ".join(reversed(places[-6:]))
 
 
+def _tell(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """An error that nobody caught, through the same formatter as all others: its text may hold what was sent."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger("dxstream").critical("nobody caught this", exc_info=(kind, error, trace) if error else None)
+
+
 def set_up_logging(form: str) -> None:
     """``console`` or ``json``."""
     stream = logging.StreamHandler(sys.stderr)
     stream.setFormatter(JsonLines() if form == "json" else ConsoleLines())
     logging.basicConfig(level=logging.INFO, handlers=[stream], force=True)
+    logging.captureWarnings(capture=True)
+    warnings.simplefilter("ignore", SecurityWarning)  # Celery's, for a worker that runs as root: ours takes JSON only
+    sys.excepthook = _tell
+    threading.excepthook = lambda told: _tell(told.exc_type, told.exc_value, told.exc_traceback)
     logging.getLogger("celery").setLevel(logging.WARNING)
     logging.getLogger("kombu").setLevel(logging.WARNING)
     for name in _SILENCED:

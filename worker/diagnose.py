@@ -174,7 +174,7 @@ class Diagnosis:
         for one in judged:
             event = one.event
             sizes[event.modality] = sizes.get(event.modality, 0) + 1
-            seconds = {**one.seconds, "wait": (event.claimed_at - event.received_at).total_seconds(), "save": save_seconds}
+            seconds = {**one.seconds, "gather": event.gather_seconds or 0.0, "wait": event.waited_seconds, "save": save_seconds}
             for stage, value in seconds.items():
                 self.measures.observe("dxstream_stage_seconds", value, modality=event.modality, stage=stage)
             if isinstance(one.verdict, Predicted | NotPredicted):

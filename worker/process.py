@@ -40,10 +40,6 @@ class WorkerOptions:
     threads: int = 1
 
 
-#: Celery warns a worker that runs as root, since a pickled message could then do anything; ours takes JSON only.
-_RUNS_AS_ROOT = "C_FORCE_ROOT"
-
-
 def run_worker(database: Database, options: WorkerOptions) -> None:
     """Work until SIGTERM; raises Fatal when the device is missing or a model's golden case does not come out."""
     torch_device, device = open_device(options.device, threads=options.threads)
@@ -69,7 +65,6 @@ def run_worker(database: Database, options: WorkerOptions) -> None:
         queues=options.queues,
     )
     heartbeat.start()
-    os.environ.setdefault(_RUNS_AS_ROOT, "true")
     log.info("worker %s is ready on %s with %s", options.name, device, ", ".join(model.card.name for model in models.values()))
     consume(worker_app(options.redis_url, options.queues, lambda: _hear(diagnosis)), options.name)
     diagnosis.close()

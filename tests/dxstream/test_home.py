@@ -15,16 +15,15 @@ def test_a_home_is_held_by_one_only(tmp_path: Path):
         pass
 
 
-def test_addresses_of_several_roles_stand_side_by_side(tmp_path: Path):
-    write_addresses(tmp_path, dicom=11112)
-    write_addresses(tmp_path, http=8080)
-    assert read_addresses(tmp_path) == {"dicom": 11112, "http": 8080}
+def test_a_home_says_where_it_can_be_reached(tmp_path: Path):
+    write_addresses(Settings.from_environment({"DXSTREAM_DICOM_PORT": "104"}, home=tmp_path), pid=7)
+    assert (read_addresses(tmp_path)["dicom"], read_addresses(tmp_path)["pid"]) == (104, 7)
 
 
 def test_a_role_alone_finds_the_embedded_redis_of_its_home(tmp_path: Path):
     settings = Settings.from_environment({}, home=tmp_path)
     with pytest.raises(DxstreamError, match="DXSTREAM_REDIS_URL"):
         with_redis(settings)
-    write_addresses(tmp_path, redis_url="redis://127.0.0.1:1/0")
+    write_addresses(replace(settings, redis_url="redis://127.0.0.1:1/0"), pid=7)
     assert with_redis(settings).redis_url == "redis://127.0.0.1:1/0"
     assert with_redis(replace(settings, redis_url="redis://other/0")).redis_url == "redis://other/0"

@@ -164,6 +164,14 @@ def test_a_port_that_is_taken_is_named(tmp_path, name):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("name", "value"), [("DEVICES", "gpu"), ("DATABASE_URL", "nonsense://nowhere")])
+def test_up_says_in_one_line_which_setting_keeps_it_from_starting(tmp_path, name, value):
+    done = run("up", home=tmp_path / "home", **{"DXSTREAM_DEVICES": "cpu:1", f"DXSTREAM_{name}": value})
+    assert done.returncode == 1
+    assert f"DXSTREAM_{name}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_http_off_loopback_needs_a_token(tmp_path):
     done = run("up", home=tmp_path / "home", DXSTREAM_BIND="127.0.0.2", DXSTREAM_DEVICES="cpu:1")
     assert done.returncode == 1

@@ -121,9 +121,7 @@ def test_the_gpu_worker_reserves_a_device_and_is_in_a_profile_of_its_own():
     assert service["profiles"] == ["gpu"]
 
 
-@pytest.mark.parametrize("name", ["build", "image", "command", "ports", "volumes", "environment"])
-def test_every_service_of_ours_keeps_what_it_holds_in_a_volume(name):
-    """Content, ledger and Redis outlive their containers; only the published ports lead in."""
+def test_every_volume_is_used_by_a_service():
     volumes = set(resolved()["volumes"])
     used = {entry.split(":")[0] for service in resolved()["services"].values() for entry in service.get("volumes", ())}
     assert volumes <= used
@@ -280,7 +278,7 @@ def test_a_file_in_the_inbox_is_taken_too(composed):
     home = Path(composed.services["folder"].environment["DXSTREAM_HOME"])
     note = "The patient was admitted with shortness of breath and improved under treatment."
     (home / "inbox" / "note.txt").write_text(note)
-    until(lambda: (home / "inbox" / "done" / "note.txt").exists(), "the file is taken")
+    until((home / "inbox" / "done" / "note.txt").exists, "the file is taken")
     assert composed.ledger.count("feed", table="inputs")[("folder",)] == 1
 
 
@@ -295,6 +293,12 @@ def test_the_keeper_tells_prometheus_of_all_of_them(composed):
 def test_http_takes_nothing_without_the_token(composed):
     status, _ = get(f"http://127.0.0.1:{composed.ports.http}/fhir/metadata")
     assert status == 401
+
+
+@needs_postgresql
+def test_torch_is_in_no_service_but_the_worker(composed):
+    maps = {name: Path(f"/proc/{one.process.pid}/maps").read_text() for name, one in composed.services.items()}
+    assert [name for name, text in maps.items() if "libtorch" in text or "cv2" in text] == ["worker-cpu"]
 
 
 @needs_postgresql

@@ -106,14 +106,15 @@ def wrong(up: Up, book: Book) -> list[str]:
 
 
 def kill_a_busy_worker(up: Up) -> None:
-    """SIGKILL to a worker that holds events, and wait until another has its name.
+    """SIGKILL to a worker that holds events (while there are any), and wait until another has its name.
 
     Not while a suspect is about: an event that is alone in two deaths is taken for their cause, and is dead by design.
     """
     held = "SELECT w.name FROM workers w JOIN events e ON e.holder = w.id AND e.state = 'leased' LIMIT 1"
     suspects = "SELECT id FROM events WHERE suspect AND state IN ('waiting', 'leased') LIMIT 1"
     until(lambda: not up.ledger.rows(suspects), "the suspects are judged")
-    name = f"worker {until(lambda: up.ledger.rows(held), 'a worker is busy')[0]['name']}"
+    idle = [{"name": "cpu-0"}]  # where all has been judged already
+    name = f"worker {until(lambda: up.ledger.rows(held) or (up.ledger.settled() and idle), 'a worker is busy')[0]['name']}"
     up.replaced(name, up.kill(name))
 
 
@@ -133,6 +134,14 @@ def test_a_killed_process_is_replaced_and_work_goes_on(up_with_two_workers, tmp_
         up.replaced(name, up.kill(name))
     assert not wrong(up, book)
     until(up.all_ready, "everything is ready again")
+
+
+def test_every_death_of_a_process_is_in_the_log(up_with_two_workers):
+    up = up_with_two_workers
+    before = up.log_text().count("keeper ended with -9")
+    for _ in range(3):
+        up.replaced("keeper", up.kill("keeper"))
+    assert up.log_text().count("keeper ended with -9") == before + 3
 
 
 def test_redis_emptied_while_events_wait_costs_none(up_with_two_workers, tmp_path):
@@ -158,6 +167,14 @@ def test_a_killed_up_leaves_no_process(tmp_path):
         up.gone()
         up.start()  # and its home can be used again
         assert up.all_ready()
+
+
+def test_ctrl_c_which_reaches_every_process_at_once_ends_them_well(tmp_path):
+    with running_up(tmp_path / "home") as up:
+        os.killpg(up.process.pid, signal.SIGINT)
+        assert up.process.wait(60) == 0
+        up.gone()
+    assert "Traceback" not in up.log_text()
 
 
 def test_up_asked_to_end_while_it_starts_leaves_no_process(tmp_path):

@@ -59,7 +59,7 @@ def lose_a_content(ledger):
 
 @pytest.fixture(scope="module")
 def told(up, hospital):
-    """The text of ``/metrics`` after the hospital, a refused message, an image of unknown age and an event that cannot be judged."""
+    """The text of ``/metrics`` after the hospital, a refusal, an image of unknown age and an event that cannot be judged."""
     assert hospital.entries()
     with socket.create_connection(("127.0.0.1", up.ports.mllp), timeout=30) as sender:
         sender.sendall(b"\x0bnot a message\x1c\r")

@@ -1,8 +1,10 @@
-"""A canary corpus: marked names, numbers and birth dates, in good and broken inputs of each feed, are found nowhere but in the ledger."""
+"""A canary corpus: marked names, numbers and birth dates, good and broken, over each feed: found nowhere but in the ledger."""
 
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 
@@ -22,6 +24,14 @@ MARKS = re.compile("zzcanary|19430817|1943-08-17|17.08.1943|20190817", re.IGNORE
 TEXT = f"The patient {NAME}, number {NUMBER}, born 17.08.1943, was admitted with {WORD} and shortness of breath and improved."
 
 
+def text(words=TEXT, kind="TX"):
+    return f"OBX|1|{kind}|||{words}||||||F"
+
+
+def document_header(number, kind="DS"):
+    return f"TXA|1|{kind}|TX|20261120093000||||||||{number}"
+
+
 def pid(number=f"{NUMBER}^^^{NAME}^MR", born=BIRTH):
     return f"PID|1||{number}||{NAME}^{WORD}||{born}|F|||{WORD} Street 1^^{WORD}"
 
@@ -36,15 +46,15 @@ HL7 = {
     "no patient number": message(header("ORU^R01", "c7"), pid(number=""), order(), result()),
     "a time that is none": message(header("ORU^R01", "c8"), pid(), order(at=NAME), result()),
     "an admission": message(header("ADT^A01", "c9"), f"EVN|A01|{NAME}", pid(), f"PV1|1|I|ICU^{NAME}|||||||||||||||||V{NUMBER}"),
-    "a note": message(header("MDM^T02", "c10"), pid(), f"TXA|1|DS|TX|20261120093000||||||||D{NUMBER}", f"OBX|1|TX|||{TEXT}||||||F"),
-    "a note of an unknown type": message(header("MDM^T02", "c11"), pid(), f"TXA|1|{NAME}|TX|20261120093000||||||||D2", f"OBX|1|TX|||{TEXT}||||||F"),
+    "a note": message(header("MDM^T02", "c10"), pid(), document_header(NUMBER), text()),
+    "a note of an unknown type": message(header("MDM^T02", "c11"), pid(), document_header("D2", NAME), text()),
     "a message type that is not taken": message(header(f"{NAME}^A99", "c12"), pid()),
     "a version that is none": message(header("ORU^R01", "c13", version=NAME), pid(), order(), result()),
     "a character set that nobody knows": message(header("ORU^R01", "c14", f18=NAME), pid(), order(), result()),
-    "bytes that are no characters": message(header("ORU^R01", "c15"), pid(), order(), result()).replace(b"ZZCANARYWORD", b"ZZCANARY\xff\xfe"),
+    "bytes that are no characters": message(header("ORU^R01", "c15"), pid(), result()).replace(b"CANARYWORD", b"CANARY\xff\xfe"),
     "no header": f"{pid()}\r".encode(),
     "half a message": message(header("ORU^R01", "c16"), pid(), order(), result())[:90],
-    "embedded data that are none": message(header("MDM^T02", "c17"), pid(), "TXA|1|DS|TX|20261120093000||||||||D3", f"OBX|1|ED|||^TEXT^^Base64^{NAME}!||||||F"),
+    "data that are none": message(header("MDM^T02", "c17"), pid(), document_header("D3"), text(f"^TEXT^^Base64^{NAME}!", "ED")),
     "a merge": message(header("ADT^A40", "c18"), "EVN|A40|20261120093000", pid(), f"MRG|{NAME}"),
 }  # fmt: skip
 
@@ -58,6 +68,9 @@ PATIENT = {
     "gender": "female",
 }
 
+PLAIN = {"contentType": "text/plain"}
+HERS = {"reference": f"Patient/{NUMBER.lower()}"}
+
 FHIR = {
     "a result": observation(subject=SUBJECT),
     "a result of nobody": observation(subject={"display": NAME}),
@@ -67,13 +80,13 @@ FHIR = {
     "a result of an unknown code": observation(subject=SUBJECT, code=loinc(NAME)),
     "a result in an unknown unit": observation(subject=SUBJECT, valueQuantity={"value": 1, "unit": NAME, "code": NAME}),
     "a note": document(subject=SUBJECT, content=[{"attachment": attachment(TEXT)}]),
-    "a note that is no Base64": document(subject=SUBJECT, content=[{"attachment": {"contentType": "text/plain", "data": f"{NAME}!"}}]),
+    "a note that is no Base64": document(subject=SUBJECT, content=[{"attachment": PLAIN | {"data": f"{NAME}!"}}]),
     "a note of an unknown type": document(subject=SUBJECT, type=loinc(NAME)),
-    "a note elsewhere": document(subject=SUBJECT, content=[{"attachment": {"contentType": "text/plain", "url": f"http://x/{NAME}"}}]),
+    "a note elsewhere": document(subject=SUBJECT, content=[{"attachment": PLAIN | {"url": f"http://x/{NAME}"}}]),
     "a stay": encounter(subject=SUBJECT),
     "a patient": PATIENT,
     "a type that is not taken": {"resourceType": NAME, "id": "1"},
-    "all of them": bundle("batch", PATIENT, observation(subject={"reference": f"Patient/{NUMBER.lower()}"}), {"resourceType": NAME}, document(subject=SUBJECT)),
+    "all of them": bundle("batch", PATIENT, observation(subject=HERS), {"resourceType": NAME}, document(subject=SUBJECT)),
     "a transaction with a fault": bundle("transaction", PATIENT, observation(subject=SUBJECT, status=NAME)),
 }  # fmt: skip
 
@@ -292,3 +305,16 @@ def test_no_mark_is_in_a_patient_key_or_the_key_of_a_case(seen):
     keys = [row["patient_key"] + row["case_key"] for row in up.ledger.rows("SELECT patient_key, case_key FROM events")]
     assert keys
     assert not [key for key in keys if MARKS.search(key)]
+
+
+ON_A_THREAD = "import threading; one = threading.Thread(target=int, args=(WORD,)); one.start(); one.join()"
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+@pytest.mark.parametrize("fails", ["int(WORD)", ON_A_THREAD], ids=["the main thread", "a thread"])
+def test_an_error_that_nobody_expected_is_shown_without_its_words(form, fails):
+    """Its text may quote what was sent: ``invalid literal for int()``."""
+    code = f"from dxstream.logs import set_up_logging; set_up_logging({form!r}); WORD = {WORD!r}; {fails}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ValueError" in done.stderr
+    assert not MARKS.search(done.stderr)
