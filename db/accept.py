@@ -11,11 +11,24 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from db import notes, series, stays, timeline
+from db import merges, notes, patients, series, stays, timeline
 from db.commit import Commit, Outcome, promote
+from db.people import hold_people
 from db.tables import cases, inputs
 from db.tally import raise_tallies
-from stream.arrival import AddResults, Arrival, Ask, CancelNote, JoinSeries, JudgeNow, Merge, Move, Receipt, WriteNote
+from stream.arrival import (
+    AddResults,
+    Arrival,
+    Ask,
+    CancelNote,
+    JoinSeries,
+    JudgeNow,
+    KnowPatient,
+    Merge,
+    Move,
+    Receipt,
+    WriteNote,
+)
 from stream.queues import Lane
 from stream.window import Window
 
@@ -39,16 +52,26 @@ class Accepted:
 def accept(connection: sa.Connection, now: datetime, arrivals: Sequence[Arrival], *, slot: str, window: Window) -> Accepted:
     """Write a group; raises what the database raises, and then nothing of the group is kept."""
     commit = Commit(connection=connection, now=now, window=window)
+    _hold(connection, arrivals)
     known = _known(connection, arrivals)
     fresh = {_name(arrival): arrival for arrival in arrivals if _name(arrival) not in known}
     for arrival in arrivals:
         if _name(arrival) in known and arrival.lane is Lane.STAT:
             _promote(commit, arrival)
+        if _name(arrival) in known:
+            _know_again(commit, arrival, known[_name(arrival)].input_id)
     taken = dict(zip(fresh, _take(commit, list(fresh.values())), strict=True))
     for name, arrival in fresh.items():
         commit.counts["inputs", (arrival.feed, taken[name].disposition)] += 1
     raise_tallies(connection, slot, commit.counts)
     return Accepted(receipts=list(_receipts(arrivals, known, taken)), rings=commit.rings)
+
+
+def _hold(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
+    """What reads or changes whose results are whose takes its lock before any other."""
+    asked = {type(ask) for arrival in arrivals for ask in arrival.asks}
+    if asked & {AddResults, Move, Merge, KnowPatient}:
+        hold_people(connection, alone=bool(asked & {Merge, KnowPatient}))
 
 
 def _receipts(arrivals: Sequence[Arrival], known: Receipts, taken: Receipts) -> Iterator[Receipt]:
@@ -65,13 +88,17 @@ def _name(arrival: Arrival) -> Name:
     return arrival.identity, arrival.content.digest
 
 
+_KNOWN = sa.select(inputs.c.identity, inputs.c.digest, inputs.c.id, inputs.c.disposition, inputs.c.reason).where(
+    inputs.c.identity.in_(sa.bindparam("identities", expanding=True))
+)
+
+
 def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
     """Receipts of those that were accepted before."""
-    columns = (inputs.c.identity, inputs.c.digest, inputs.c.id, inputs.c.disposition, inputs.c.reason)
-    query = sa.select(*columns).where(inputs.c.identity.in_({arrival.identity for arrival in arrivals}))
+    identities = {"identities": list({arrival.identity for arrival in arrivals})}
     return {
         (row.identity, row.digest): Receipt(input_id=row.id, disposition=row.disposition, reason=row.reason, known=True)
-        for row in connection.execute(query)
+        for row in connection.execute(_KNOWN, identities)
     }
 
 
@@ -81,11 +108,19 @@ def _promote(commit: Commit, arrival: Arrival) -> None:
             promote(commit, ask.case_key, arrival.lane.value)
 
 
+def _know_again(commit: Commit, arrival: Arrival, input_id: int) -> None:
+    """A Patient that is sent again is remembered for as long as a new one."""
+    for ask in arrival.asks:
+        if isinstance(ask, KnowPatient):
+            patients.know(commit, arrival, ask, input_id)
+
+
 def _take(commit: Commit, arrivals: Sequence[Arrival]) -> list[Receipt]:
     commit.keep([arrival.content for arrival in arrivals])
     event_ids = _judge_now(commit, arrivals)
     input_ids = _insert_inputs(commit, arrivals, event_ids)
     outcomes = _settle(commit, arrivals, input_ids, event_ids)
+    patients.join_late(commit, arrivals, input_ids)
     return [
         Receipt(input_id=input_id, disposition=outcome.disposition, reason=outcome.reason, conflict=outcome.conflict)
         for input_id, outcome in zip(input_ids, outcomes, strict=True)
@@ -147,15 +182,25 @@ def _insert_inputs(commit: Commit, arrivals: Sequence[Arrival], event_ids: Seque
             "patient_key": arrival.patient_key,
             "accepted_at": commit.now,
             "event_id": event_id,
-            "disposition": "in_event" if event_id else "not_used",
-            "reason": "" if event_id else arrival.not_used,
+            "disposition": expected.disposition,
+            "reason": expected.reason,
         }
         for arrival, event_id in zip(arrivals, event_ids, strict=True)
+        for expected in (_expected(arrival, event_id),)
     ]
     if not rows:
         return []
-    statement = sa.insert(inputs).returning(inputs.c.id, sort_by_parameter_order=True)
-    return list(commit.connection.execute(statement, rows).scalars())
+    return list(commit.connection.execute(_INSERT, rows).scalars())
+
+
+_INSERT = sa.insert(inputs).returning(inputs.c.id, sort_by_parameter_order=True)
+
+
+def _expected(arrival: Arrival, event_id: int | None) -> Outcome:
+    """With which disposition an input is written; most keep it, so that no further statement is needed."""
+    if event_id:
+        return Outcome("in_event", event_id=event_id)
+    return Outcome("timeline") if _only_results(arrival) else Outcome("not_used", arrival.not_used)
 
 
 def _settle(
@@ -172,7 +217,11 @@ def _settle(
             done = timeline.add_results(commit, laid)
         else:
             done = [Outcome("in_event") if event_id else _follow(commit, arrival, number) for arrival, number, event_id in group]
-        changed += [(number, outcome) for (_, number, event_id), outcome in zip(group, done, strict=True) if not event_id]
+        changed += [
+            (number, outcome)
+            for (arrival, number, event_id), outcome in zip(group, done, strict=True)
+            if not event_id and outcome != _expected(arrival, None)
+        ]
         outcomes += done
     _write_dispositions(commit.connection, changed)
     return outcomes
@@ -219,5 +268,7 @@ def _do(commit: Commit, arrival: Arrival, ask: Ask, input_id: int) -> Outcome:
             return timeline.add_results(commit, [timeline.Laid(arrival, ask, input_id)])[0]
         case Move():
             return stays.move(commit, arrival, ask, input_id)
+        case KnowPatient():
+            return patients.know(commit, arrival, ask, input_id)
         case Merge():
-            return stays.merge(commit, arrival, ask, input_id)
+            return merges.merge(commit, arrival, ask, input_id)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from db import stays
 from db.commit import Commit
+from db.people import same_person
 from db.settle import settle
 from db.tables import case_inputs, cases, inputs, points, refused_points
 from db.tally import raise_tallies
@@ -87,7 +88,7 @@ class Closer:
 
 def _window_points(connection: sa.Connection, case: sa.RowMapping) -> list[Any]:
     """The points that the window holds by observation time; both ends belong to it."""
-    own = points.c.patient_key.in_(stays.same_person(connection, case["patient_key"]))
+    own = points.c.patient_key.in_(same_person(connection, case["patient_key"]))
     inside = (points.c.observed_at >= case["origin_at"]) & (points.c.observed_at <= case["ends_at"])
     columns = (points.c.code, points.c.value, points.c.flags, points.c.observed_at, points.c.available_at)
     query = sa.select(*columns).where(own, inside, points.c.value.is_not(None)).order_by(points.c.id)

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
+from db.rows import write_rows
 from db.tables import contents, events
-from db.tally import Counts, insert_for
+from db.tally import Counts, dialect_insert
 from stream.content import Content
 from stream.queues import LANE_RANK, Lane, queue_name
 from stream.window import Window
@@ -39,8 +41,8 @@ class Commit:
         """Small contents become rows; the same content twice is one row."""
         rows = {piece.digest: piece.data for piece in pieces if piece.data is not None}
         if rows:
-            statement = insert_for(self.connection, contents).on_conflict_do_nothing()
-            self.connection.execute(statement, [{"digest": digest, "data": data} for digest, data in sorted(rows.items())])
+            statement = _keep(self.connection.dialect.name)
+            write_rows(self.connection, statement, [{"digest": digest, "data": data} for digest, data in sorted(rows.items())])
 
     def add_events(self, rows: Sequence[dict[str, Any]]) -> list[int]:
         """Insert waiting events; returns their ids in order. Their queues are rung after the commit."""
@@ -57,6 +59,11 @@ class Commit:
     def set_inputs_through(self, event_id: int, input_id: int) -> None:
         """The event judges the inputs of its case up to this one; later ones belong to the next revision."""
         self.connection.execute(sa.update(events).where(events.c.id == event_id).values(inputs_through=input_id))
+
+
+@cache
+def _keep(dialect: str) -> sa.Insert:
+    return dialect_insert(dialect, contents).on_conflict_do_nothing()
 
 
 def more_urgent(one: str, other: str) -> str:

@@ -8,53 +8,84 @@ import sqlalchemy as sa
 from db.commit import Commit, Outcome, more_urgent, promote
 from db.retract import retract
 from db.settle import settle
-from db.tables import case_inputs, cases
+from db.tables import case_inputs, cases, document_aliases
+from db.tally import insert_for
 from stream.arrival import Arrival, CancelNote, WriteNote
 
 
 def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Outcome:
-    """A new document, an edit, or a change of its availability alone."""
-    query = sa.select(cases).where(cases.c.case_key == ask.case_key).with_for_update()
-    case = commit.connection.execute(query).mappings().first()
+    """A new document, an edit, a replacement, or a change of its availability alone."""
+    if ask.known_as and not _replace(commit, ask):
+        return Outcome("not_used", "a later text of the document that replaces it is known")
+    case = _find(commit.connection, ask.case_key)
     if ask.text is None and (case is None or not case["digest"]):
         return Outcome("not_used", "a status for a document that is not here")
     if case and ask.version_at and case["version_at"] and ask.version_at < case["version_at"]:
         return Outcome("not_used", "an older version of a document that is known")
-    digest = ask.text.digest if ask.text else str(case["digest"]) if case else ""
+    values = _values(commit, arrival, ask, case)
     if ask.text:
         commit.keep([ask.text])
-    if case and case["revision"] > case["retracted_revision"] and case["digest"] == digest:
-        promote(commit, ask.case_key, arrival.lane.value)
+    if case and case["revision"] > case["retracted_revision"] and case["digest"] == values["digest"]:
+        promote(commit, case["case_key"], arrival.lane.value)
         return Outcome("not_used", "duplicate: the document is known with this text")
-    revision = (case["revision"] if case else 0) + (1 if ask.available else 0)
-    lane = more_urgent(case["lane"], arrival.lane.value) if case else arrival.lane.value
-    values = {
-        "modality": "note",
-        "lane": lane,
-        "feed": arrival.feed,
-        "patient_key": arrival.patient_key,
-        "revision": revision,
-        "facts": {**(case["facts"] if case else {}), **ask.facts},
-        "digest": digest,
-        "acquired_at": ask.acquired_at or (case["acquired_at"] if case else None),
-        "version_at": ask.version_at or (case["version_at"] if case else None),
-        "touched_at": commit.now,
-    }
-    case_id = _save(commit.connection, case["id"] if case else None, values, ask.case_key)
+    case_key = case["case_key"] if case else ask.case_key
+    case_id = _save(commit.connection, case["id"] if case else None, values, case_key)
     if not ask.available:
         commit.connection.execute(sa.insert(case_inputs), {"case_id": case_id, "input_id": input_id})
         return Outcome("collecting", "the document waits to be released")
-    copied = ("modality", "lane", "feed", "patient_key", "revision", "facts", "digest", "acquired_at")
-    row = {name: values[name] for name in copied}
-    row |= {
-        "case_key": ask.case_key,
-        "received_at": commit.now,
-        "as_of": values["acquired_at"] or commit.now,
-        "gather_seconds": 0.0,
-    }
-    (event_id,) = commit.add_events([row])
+    event_id = _ask(commit, case_key, values)
     settle(commit.connection, case_id, commit.counts, disposition="in_event", event_id=event_id)
     return Outcome("in_event", event_id=event_id)
+
+
+def _find(connection: sa.Connection, case_key: str) -> sa.RowMapping | None:
+    """The document's case, locked: its own, or the one of the document that it replaced."""
+    alias = sa.select(document_aliases.c.case_key).where(document_aliases.c.known_as == case_key).scalar_subquery()
+    query = sa.select(cases).where(cases.c.case_key == sa.func.coalesce(alias, case_key)).with_for_update()
+    return connection.execute(query).mappings().first()
+
+
+def _replace(commit: Commit, ask: WriteNote) -> bool:
+    """From now on both numbers name one case. False when an edit of the new number came first: its case holds, the old one ends."""
+    replaced, replacing = _find(commit.connection, ask.case_key), _find(commit.connection, ask.known_as)
+    known_as, case_key = ask.known_as, replaced["case_key"] if replaced else ask.case_key
+    overtaken = replacing is not None and replacing["case_key"] != case_key
+    if replacing and overtaken:
+        known_as, case_key = case_key, replacing["case_key"]
+    if replaced and overtaken:
+        retract(commit.connection, replaced["case_key"])
+        words = "its document was replaced"
+        settle(commit.connection, replaced["id"], commit.counts, disposition="timeline", event_id=None, reason=words)
+    if replaced or ask.text:
+        statement = insert_for(commit.connection, document_aliases).on_conflict_do_nothing()
+        commit.connection.execute(statement, {"known_as": known_as, "case_key": case_key})
+    return not overtaken
+
+
+def _values(commit: Commit, arrival: Arrival, ask: WriteNote, case: sa.RowMapping | None) -> dict[str, Any]:
+    """What the case holds from now on."""
+    old = dict(case) if case else {"revision": 0, "lane": arrival.lane.value, "facts": {}, "digest": ""}
+    return {
+        "modality": "note",
+        "lane": more_urgent(old["lane"], arrival.lane.value),
+        "feed": arrival.feed,
+        "patient_key": arrival.patient_key,
+        "revision": old["revision"] + (1 if ask.available else 0),
+        "facts": {**old["facts"], **ask.facts},
+        "digest": ask.text.digest if ask.text else old["digest"],
+        "acquired_at": ask.acquired_at or old.get("acquired_at"),
+        "version_at": ask.version_at or old.get("version_at"),
+        "touched_at": commit.now,
+    }
+
+
+def _ask(commit: Commit, case_key: str, values: Mapping[str, Any]) -> int:
+    copied = ("modality", "lane", "feed", "patient_key", "revision", "facts", "digest", "acquired_at")
+    row = {name: values[name] for name in copied}
+    as_of = values["acquired_at"] or commit.now
+    row |= {"case_key": case_key, "received_at": commit.now, "as_of": as_of, "gather_seconds": 0.0}
+    (event_id,) = commit.add_events([row])
+    return event_id
 
 
 def _save(connection: sa.Connection, case_id: int | None, values: Mapping[str, Any], case_key: str) -> int:
@@ -68,8 +99,9 @@ def _save(connection: sa.Connection, case_id: int | None, values: Mapping[str, A
 
 def cancel(commit: Commit, ask: CancelNote) -> Outcome:
     """The document is taken back; what was or will be said of its versions so far is retracted."""
-    if not retract(commit.connection, ask.case_key):
+    case = _find(commit.connection, ask.case_key)
+    if case is None:
         return Outcome("not_used", "a cancel for a document that is not here")
-    case_id = commit.connection.execute(sa.select(cases.c.id).where(cases.c.case_key == ask.case_key)).scalar_one()
-    settle(commit.connection, case_id, commit.counts, disposition="timeline", event_id=None, reason="its document was cancelled")
+    retract(commit.connection, case["case_key"])
+    settle(commit.connection, case["id"], commit.counts, disposition="timeline", event_id=None, reason="its document was cancelled")
     return Outcome("timeline", "a document was cancelled")

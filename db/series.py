@@ -1,5 +1,10 @@
-"""Series: instances gather in a case until the source's count is reached or nothing more has come for a while."""
+"""Series: instances gather in a case until the source's count is reached or nothing more has come for a while.
 
+What a source must be asked with stands in the facts of the case, so that another process goes on where one ended.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,6 +13,26 @@ import sqlalchemy as sa
 from db.commit import Commit, Outcome, more_urgent, promote
 from db.tables import case_inputs, cases, inputs
 from stream.arrival import Arrival, JoinSeries
+
+#: Facts of a series whose sender can be asked: the sender's AE title, StudyInstanceUID, and the count that it gave.
+SOURCE, STUDY, EXPECTED = "source", "study", "expected_instances"
+
+PREFIX = "series:"
+
+#: A series that its source says is not complete is waited for so many times its quiet time.
+PATIENCE = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSeries:
+    """A series that is not judged yet and whose source can be asked how many instances it has."""
+
+    case_id: int
+    study: str
+    series: str
+    touched_at: datetime
+    silent_seconds: float
+    quiet_seconds: float
 
 
 def join(commit: Commit, arrival: Arrival, ask: JoinSeries, input_id: int) -> Outcome:
@@ -18,16 +43,60 @@ def join(commit: Commit, arrival: Arrival, ask: JoinSeries, input_id: int) -> Ou
     case_id: int = case["id"] if case else _open(commit, arrival, ask)
     commit.connection.execute(sa.insert(case_inputs), {"case_id": case_id, "input_id": input_id})
     lane = more_urgent(case["lane"], arrival.lane.value) if case else arrival.lane.value
-    values = {
+    expected = (case["expected"] if case else None) or ask.expected
+    have = _instances(commit.connection, case_id) if expected else 0
+    values: dict[str, Any] = {
         "touched_at": commit.now,
         "first_touched_at": (case["first_touched_at"] if case else None) or commit.now,
-        "close_at": _close_at(commit, case_id, ask),
+        "close_at": _close_at(commit.now, ask.quiet_seconds, have, expected),
+        "expected": None if expected and have > expected else expected,  # an old count; the source is asked again
         "lane": lane,
     }
+    if case and SOURCE in ask.facts and SOURCE not in case["facts"]:
+        values["facts"] = {**case["facts"], SOURCE: ask.facts[SOURCE], STUDY: ask.facts[STUDY]}
     commit.connection.execute(sa.update(cases).where(cases.c.id == case_id).values(values))
     if case:
         promote(commit, ask.case_key, lane)
     return Outcome("collecting")
+
+
+def open_series(connection: sa.Connection, now: datetime, source: str) -> list[OpenSeries]:
+    """The series of one source that wait for their time. Looks at open cases only."""
+    columns = (cases.c.id, cases.c.case_key, cases.c.facts, cases.c.touched_at, cases.c.quiet_seconds)
+    query = sa.select(*columns).where(cases.c.close_at > now, cases.c.case_key.startswith(PREFIX))
+    return [
+        OpenSeries(
+            case_id=row.id,
+            study=row.facts[STUDY],
+            series=row.case_key.removeprefix(PREFIX),
+            touched_at=row.touched_at,
+            silent_seconds=(now - row.touched_at).total_seconds(),
+            quiet_seconds=row.quiet_seconds,
+        )
+        for row in connection.execute(query)
+        if row.facts.get(SOURCE) == source and row.facts.get(STUDY)
+    ]
+
+
+def set_expected(connection: sa.Connection, now: datetime, case_id: int, count: int) -> bool:
+    """The source has ``count`` instances: a series that is complete closes now, any other stays open. True when it closes.
+
+    A case that was closed meanwhile is left alone.
+    """
+    query = sa.select(cases).where(cases.c.id == case_id, cases.c.close_at.is_not(None)).with_for_update()
+    case = connection.execute(query).mappings().first()
+    if case is None:
+        return False
+    complete = _instances(connection, case_id) >= count
+    longest: datetime = case["touched_at"] + timedelta(seconds=PATIENCE * case["quiet_seconds"])
+    values = {"expected": count, "close_at": now if complete else longest, "facts": {**case["facts"], EXPECTED: count}}
+    connection.execute(sa.update(cases).where(cases.c.id == case_id).values(values))
+    return complete
+
+
+def source_facts(sender: str, study: str, sources: Collection[str]) -> dict[str, Any]:
+    """What a case remembers so that its source can be asked; nothing when nobody is configured to answer."""
+    return {SOURCE: sender, STUDY: study} if sender in sources and study else {}
 
 
 def _same_instance(connection: sa.Connection, arrival: Arrival, input_id: int) -> bool:
@@ -53,9 +122,15 @@ def _open(commit: Commit, arrival: Arrival, ask: JoinSeries) -> int:
     return case_id
 
 
-def _close_at(commit: Commit, case_id: int, ask: JoinSeries) -> datetime:
-    if ask.expected:
-        count = sa.select(sa.func.count()).select_from(case_inputs).where(case_inputs.c.case_id == case_id)
-        if commit.connection.execute(count).scalar_one() >= ask.expected:
-            return commit.now
-    return commit.now + timedelta(seconds=ask.quiet_seconds)
+def _instances(connection: sa.Connection, case_id: int) -> int:
+    count = sa.select(sa.func.count()).select_from(case_inputs).where(case_inputs.c.case_id == case_id)
+    have: int = connection.execute(count).scalar_one()
+    return have
+
+
+def _close_at(now: datetime, quiet_seconds: float, have: int, expected: int | None) -> datetime:
+    """At once when the count is reached, late while it is not, after silence when there is none or it was too small."""
+    if expected and have == expected:
+        return now
+    waits = PATIENCE if expected and have < expected else 1
+    return now + timedelta(seconds=waits * quiet_seconds)

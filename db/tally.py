@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,13 +22,14 @@ def raise_tallies(connection: sa.Connection, slot: str, counts: Mapping[tuple[st
         if value
     ]
     if rows:
-        insert = insert_for(connection, tallies)
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["metric", "labels", "slot"], set_={"value": tallies.c.value + insert.excluded.value}
-            ),
-            rows,
-        )
+        connection.execute(_raise(connection.dialect.name), rows)
+
+
+@cache
+def _raise(dialect: str) -> sa.Insert:
+    insert = dialect_insert(dialect, tallies)
+    raised = {"value": tallies.c.value + insert.excluded.value}
+    return insert.on_conflict_do_update(index_elements=["metric", "labels", "slot"], set_=raised)
 
 
 def read_tallies(connection: sa.Connection) -> dict[str, dict[tuple[str, ...], int]]:
@@ -41,4 +43,9 @@ def read_tallies(connection: sa.Connection) -> dict[str, dict[tuple[str, ...], i
 
 def insert_for(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT in this connection's dialect."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return dialect_insert(connection.dialect.name, table)
+
+
+def dialect_insert(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """Likewise by the dialect's name: a statement of a hot path is built once for each and kept (docs/decisions/0009)."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from db import stays
+from db import gather
 from db.commit import Commit, Outcome
+from db.rows import write_rows
 from db.tables import analytes_seen, points, refused_points
-from db.tally import insert_for
+from db.tally import dialect_insert, insert_for
 from stream.arrival import AddResults, Arrival, Result
 from stream.points import FLAG_CORRECTED
 
@@ -38,14 +40,14 @@ def add_results(commit: Commit, batch: Sequence[Laid]) -> list[Outcome]:
     _refuse(commit.connection, batch)
     _see(commit, {result.code for laid in batch for result in laid.ask.results})
     touches = [_touch(laid, some) for laid, some in zip(batch, changes, strict=True)]
-    touched = stays.touch(commit, touches)
+    touched = gather.touch(commit, touches)
     return [_outcome(laid.ask, some, laid.input_id in touched) for laid, some in zip(batch, changes, strict=True)]
 
 
-def _touch(laid: Laid, changes: Sequence[dict[str, Any]]) -> stays.Touch:
+def _touch(laid: Laid, changes: Sequence[dict[str, Any]]) -> gather.Touch:
     times = {row[name] for row in changes for name in ("observed_at", "replaced_at") if row[name]}
     removed = {row["replaced_at"] for row in changes if row["value"] is None and row["replaced_at"]}
-    return stays.Touch(arrival=laid.arrival, input_id=laid.input_id, times=frozenset(times), removed=frozenset(removed))
+    return gather.Touch(arrival=laid.arrival, input_id=laid.input_id, times=frozenset(times), removed=frozenset(removed))
 
 
 def _outcome(ask: AddResults, changes: Sequence[dict[str, Any]], touched: bool) -> Outcome:
@@ -64,13 +66,16 @@ def _refusals(ask: AddResults) -> str:
     return "refused: " + "; ".join(named[:5] + (["…"] if len(named) > 5 else [])) if named else ""
 
 
+_OF_BASES = sa.select(points).where(points.c.base.in_(sa.bindparam("bases", expanding=True)))
+
+
 def _stored(connection: sa.Connection, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
     """The points of the same results that are on the timeline already, by identity."""
     bases = sorted({result.base for result in results})
     rows: dict[str, dict[str, Any]] = {}
     for start in range(0, len(bases), 500):
-        query = sa.select(points).where(points.c.base.in_(bases[start : start + 500]))
-        rows.update({row["identity"]: dict(row) for row in connection.execute(query).mappings()})
+        found = connection.execute(_OF_BASES, {"bases": bases[start : start + 500]})
+        rows.update({row["identity"]: dict(row) for row in found.mappings()})
     return rows
 
 
@@ -110,10 +115,15 @@ def _same(old: dict[str, Any], result: Result) -> bool:
 def _write(connection: sa.Connection, changes: Sequence[dict[str, Any]]) -> None:
     rows = {row["identity"]: {name: value for name, value in row.items() if name != "replaced_at"} for row in changes}
     if rows:
-        insert = insert_for(connection, points)
-        kept = ("identity", "base", "id")
-        new = {column.name: insert.excluded[column.name] for column in points.c if column.name not in kept}
-        connection.execute(insert.on_conflict_do_update(index_elements=["identity"], set_=new), list(rows.values()))
+        write_rows(connection, _lay(connection.dialect.name), list(rows.values()))
+
+
+@cache
+def _lay(dialect: str) -> sa.Insert:
+    insert = dialect_insert(dialect, points)
+    kept = ("identity", "base", "id")
+    new = {column.name: insert.excluded[column.name] for column in points.c if column.name not in kept}
+    return insert.on_conflict_do_update(index_elements=["identity"], set_=new)
 
 
 def _refuse(connection: sa.Connection, batch: Sequence[Laid]) -> None:
@@ -126,10 +136,12 @@ def _refuse(connection: sa.Connection, batch: Sequence[Laid]) -> None:
         connection.execute(sa.insert(refused_points), rows)
 
 
+_SEEN = sa.select(analytes_seen.c.code).where(analytes_seen.c.last_seen_at > sa.bindparam("since"))
+
+
 def _see(commit: Commit, codes: set[str]) -> None:
     """Remember that this installation gets these analytes."""
-    recent = sa.select(analytes_seen.c.code).where(analytes_seen.c.last_seen_at > commit.now - _SEEN_EVERY)
-    missing = sorted(codes - set(commit.connection.execute(recent).scalars()))
+    missing = sorted(codes - set(commit.connection.execute(_SEEN, {"since": commit.now - _SEEN_EVERY}).scalars()))
     if missing:
         insert = insert_for(commit.connection, analytes_seen)
         statement = insert.on_conflict_do_update(index_elements=["code"], set_={"last_seen_at": insert.excluded.last_seen_at})

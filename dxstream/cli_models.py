@@ -59,13 +59,14 @@ def train(kind: str, data: Path, out: Path, seed: int, epochs: int | None, devic
 @click.option("--part", type=click.Choice(["all", "train", "validation", "test"]), default="all", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--scores", type=click.Path(path_type=Path), default=None, help="Write each input's probabilities to this CSV.")
+@click.option("--report", type=click.Path(path_type=Path), default=None, help="Write figures and pictures to this HTML file.")
 @JSON
 @main_errors
-def evaluate(card: str, data: Path, part: str, device: str, scores: Path | None, *, as_json: bool) -> None:
+def evaluate(card: str, data: Path, part: str, device: str, scores: Path | None, report: Path | None, *, as_json: bool) -> None:
     """Measure CARD (a name or a folder) over every labelled input, at its stored threshold."""
     from models.commands import evaluate_command  # noqa: PLC0415
 
-    figures = evaluate_command(card, data, part=part, device=device, scores=scores)
+    figures = evaluate_command(card, data, part=part, device=device, scores=scores, page=report)
     if as_json:
         print_json(figures)
     else:

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from models.site import Site
 from stream.errors import DxstreamError
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.safetensors"
 AUTOENCODER_FILE = "autoencoder.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
+#: Fields that no card.json has: they are known only where it lies.
+BESIDE = ("site", "folder", "digest")
 
 
 class BadCard(DxstreamError):
@@ -60,7 +63,8 @@ class Card:
     ``z / temperature + offset``. ``thresholds``: by finding, as used; ``operating_points``: named thresholds.
     ``abstention``: where classes exclude each other, no finding is positive below it. ``gates``: thresholds of the
     gates before and after the model. ``golden``: what the synthetic case of ``models.golden`` must give.
-    ``files``: name → sha256. ``digest``: sha256 of the card, which pins its files, so that it names the whole model.
+    ``files``: name → sha256. ``site``: what the installation says beside the card, no part of it. ``digest``: sha256 of
+    the card, which pins its files, so that it names the whole model.
     """
 
     name: str
@@ -90,6 +94,7 @@ class Card:
     notes: tuple[str, ...] = ()
     golden: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    site: Site = field(default_factory=Site)
     folder: Path = Path()
     digest: str = ""
 
@@ -114,6 +119,8 @@ def decode_card(raw: bytes, folder: Path) -> Card:
     content = json.loads(raw)
     if not isinstance(content, dict):
         raise TypeError("a card is a JSON object")
+    if content.keys() & set(BESIDE):
+        raise TypeError(f"a card does not say {', '.join(BESIDE)} of itself")
     content["window"] = Window(**content["window"]) if content.get("window") else None
     content["analytes"] = tuple(_analyte(row) for row in content.get("analytes", ()))
     for name in ("classes", "labels", "sources", "notes"):
@@ -127,8 +134,8 @@ def _analyte(row: Mapping[str, Any]) -> AnalyteInput:
 
 
 def encode_card(card: Card) -> bytes:
-    """The JSON text of ``card``, without what is known only once it is on disk (folder, digest)."""
-    names = [one.name for one in fields(card) if one.name not in ("folder", "digest")]
+    """The JSON text of ``card``, without what is known only where it lies (BESIDE)."""
+    names = [one.name for one in fields(card) if one.name not in BESIDE]
     content = {name: _plain(getattr(card, name)) for name in names}
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 

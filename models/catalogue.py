@@ -1,10 +1,12 @@
 """Which cards there are, and how a card becomes a model. Torch is imported only by ``load``."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.card import CARD_FILE, BadCard, Card, check_files, read_card
+from models.site import Site, read_sites
 
 if TYPE_CHECKING:
     from models.model import Model
@@ -23,14 +25,16 @@ ARCHITECTURES = {
 def list_cards(*folders: Path) -> list[Card]:
     """The shipped cards, then those in ``folders`` (each a folder of card folders, or a card's own), by name.
 
-    A card in ``folders`` replaces a shipped one of the same name and version.
+    A card in ``folders`` replaces a shipped one of the same name and version. What a ``site.toml`` in them says of a card's
+    name is put beside the card.
     """
     cards: dict[tuple[str, str], Card] = {}
+    sites = {name: site for folder in folders for name, site in read_sites(folder).items()}
     for folder in (SHIPPED, *folders):
         for path in _card_folders(folder):
             card = read_card(path)
             cards[card.name, card.version] = card
-    return [cards[key] for key in sorted(cards)]
+    return [replace(cards[key], site=sites.get(key[0], Site())) for key in sorted(cards)]
 
 
 def _card_folders(folder: Path) -> list[Path]:

@@ -80,8 +80,9 @@ def evaluate_command(
     part: str = "all",
     device: str = "cpu",
     scores: str | Path | None = None,
+    page: str | Path | None = None,
 ) -> dict[str, Any]:
-    """The figures of a card, named or by its folder, over labelled inputs; ``scores``: a CSV with each input's."""
+    """The figures of a card over labelled inputs; ``scores``: a CSV with each input's, ``page``: an HTML file to write."""
     from models.evaluate import evaluate  # noqa: PLC0415  # torch is loaded only now
 
-    return evaluate(card, data, part=part, device=device, scores=scores)
+    return evaluate(card, data, part=part, device=device, scores=scores, page=page)

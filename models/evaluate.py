@@ -5,19 +5,21 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bootstrap import intervals
 from models.card import Card
 from models.catalogue import load
 from models.example import Example
 from models.examples import read_examples
 from models.groups import groups_of
 from models.judge import probabilities
-from models.metrics import many_classes, share, two_classes
+from models.metrics import at_prevalences, many_classes, share, two_classes
 from models.model import Model, Prepared
 from models.split import PARTS, Split
 from stream.errors import Refused, Rejected
@@ -27,13 +29,15 @@ from stream.errors import Refused, Rejected
 class Scored:
     """One labelled input as the model sees it.
 
-    ``truth``: class number; ``groups``: of patients; ``chance``: (labels,) calibrated, None when there was nothing to
-    compute with; ``error``: the autoencoder's; ``refusal``: what a gate says, empty when all let it pass.
+    ``truth``: class number; ``patient``: what the split keeps together; ``groups``: sex and age band; ``chance``:
+    (labels,) calibrated, None when there was nothing to compute with; ``error``: the autoencoder's; ``refusal``: what a
+    gate says, empty when all let it pass.
     """
 
     id: str
     label: str
     truth: int
+    patient: str = ""
     groups: tuple[str, ...] = ()
     chance: NDArray[np.float64] | None = None
     error: float = math.nan
@@ -54,7 +58,7 @@ def score(model: Model, examples: Iterable[Example]) -> Iterator[Scored]:
     for example in examples:
         sample = example.open()
         truth = class_number(model.card, example.label)
-        one = Scored(id=example.id, label=example.label, truth=truth, groups=groups_of(sample.facts))
+        one = Scored(id=example.id, label=example.label, truth=truth, patient=example.group, groups=groups_of(sample.facts))
         try:
             waiting.append((one, model.read(sample)))
         except Rejected as refusal:
@@ -73,18 +77,17 @@ def _scored(model: Model, batch: Sequence[tuple[Scored, Prepared]]) -> Iterator[
 
 
 def figures(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
-    """Every figure over the inputs that could be scored, at the card's threshold; empty where there is none."""
+    """Every figure over the inputs that could be scored, at the card's threshold; without any, only how many: 0."""
     kept = [(one.truth, one.chance) for one in scored if one.chance is not None]
     if not kept:
         return {"n": 0}
     truth, chance = np.array([one for one, _ in kept]), np.array([one for _, one in kept])
+    found = plain_figures(card, truth, chance)
     if card.exclusive:
-        abstained = float(np.mean(chance.max(axis=1) < card.abstention))
-        return {**many_classes(truth, chance, card.labels), "abstained": abstained}
-    label = card.labels[0]
+        return found
     return {
-        **two_classes(truth, chance[:, 0], card.thresholds.get(label, 0.5)),
-        "threshold": card.thresholds.get(label, 0.5),
+        **found,
+        "threshold": card.thresholds.get(card.labels[0], 0.5),
         "operating_point": card.operating_point,
         "operating_points": {
             name: _at_point(two_classes(truth, chance[:, 0], threshold)) for name, threshold in card.operating_points.items()
@@ -98,6 +101,23 @@ def _at_point(found: dict[str, Any]) -> dict[str, Any]:
     return {name: found[name] for name in names}
 
 
+def plain_figures(card: Card, truth: NDArray[np.integer[Any]], chance: NDArray[np.float64]) -> dict[str, Any]:
+    """The figures of (n,) class numbers and (n, labels) probabilities."""
+    if card.exclusive:
+        abstained = float(np.mean(chance.max(axis=1) < card.abstention))
+        return {**many_classes(truth, chance, card.labels), "abstained": abstained}
+    found = two_classes(truth, chance[:, 0], card.thresholds.get(card.labels[0], 0.5))
+    return {**found, **at_prevalences(found["sensitivity"], found["specificity"])}
+
+
+def with_intervals(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
+    """``figures``, and ``intervals``: of each number the 95 % interval over draws of patients."""
+    kept = [one for one in scored if one.chance is not None]
+    truth, chance = np.array([one.truth for one in kept]), np.array([one.chance for one in kept])
+    found = intervals(lambda at: plain_figures(card, truth[at], chance[at]), [one.patient or one.id for one in kept])
+    return {**figures(card, scored), "intervals": found}
+
+
 def report(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
     """Figures over all inputs, over those that every gate lets pass, and what the gates refuse."""
     accepted = [one for one in scored if not one.refusal]
@@ -106,22 +126,23 @@ def report(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
         "model": card.name,
         "version": card.version,
         "model_digest": card.digest,
-        **figures(card, scored),
+        **with_intervals(card, scored),
         "unreadable": sum(one.chance is None for one in scored),
         "coverage": share(len(accepted), len(scored)),
         "rejected_by": dict(reasons.most_common()),
-        "accepted": figures(card, accepted),
+        "accepted": with_intervals(card, accepted),
         "groups": by_group(card, scored),
     }
 
 
 def by_group(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
-    """The main figures of each group of patients, all its inputs."""
-    names = ("n", "accuracy", "sensitivity", "specificity", "auroc", "ece")
+    """The main figures of each group of patients, all its inputs, with their intervals."""
+    names = ("n", "accuracy", "sensitivity", "specificity", "precision", "f1_macro", "auroc", "ece")
     found = {}
     for group in sorted({group for one in scored for group in one.groups}):
-        told = figures(card, [one for one in scored if group in one.groups])
-        found[group] = {name: told.get(name) for name in names}
+        told = with_intervals(card, [one for one in scored if group in one.groups])
+        between = {name: ends for name, ends in told["intervals"].items() if name in names}
+        found[group] = {**{name: told.get(name) for name in names}, "intervals": between}
     return found
 
 
@@ -141,11 +162,13 @@ def evaluate(
     part: str = "all",
     device: str = "cpu",
     scores: str | Path | None = None,
+    page: str | Path | None = None,
 ) -> dict[str, Any]:
     """The figures of a card (or its name or folder) over the labelled inputs under ``data``.
 
     ``part``: all, or the train, validation or test part of the card's split; ``scores``: a CSV to write with each
-    input's id, label, probabilities, reconstruction error and what a gate says. Intended use is not checked: plain
+    input's id, label, probabilities, reconstruction error and what a gate says; ``page``: an HTML file to
+    write with pictures. Intended use is not checked: plain
     pictures and notes carry no facts.
     """
     model = load(card, device)
@@ -153,7 +176,11 @@ def evaluate(
     scored = list(score(model, examples))
     if scores is not None:
         write_scores(model.card, scored, Path(scores))
-    return {**report(model.card, scored), "part": part}
+    told = {**report(model.card, scored), "part": part}
+    if page is not None:
+        text = import_module("models.page").page(model.card, scored, told)  # draws: matplotlib is loaded only now
+        Path(page).write_text(text, encoding="utf-8")
+    return told
 
 
 def write_scores(card: Card, scored: Iterable[Scored], path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Card
+from models.site import Site, logit
 from stream.judgement import Finding, Judgement
 
 
@@ -19,34 +20,61 @@ def probabilities(card: Card, logits: NDArray[np.floating[Any]]) -> NDArray[np.f
     return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
 
 
+def shifts(card: Card) -> NDArray[np.float64]:
+    """(labels,) how far each logit moves from the prevalence that the card was calibrated for to the site's."""
+    site = card.site.prevalence
+    return np.array([logit(site[one]) - logit(_calibrated_for(card, one)) if one in site else 0.0 for one in card.labels])
+
+
+def _calibrated_for(card: Card, label: str) -> float:
+    """The prevalence that the calibration fits: the one that was asked for, else that of training."""
+    return card.prevalence.get("calibrated_for", card.prevalence.get(label, 0.5))
+
+
 def decide(card: Card, chances: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(labels,) which findings are positive: by threshold, or the argmax where it reaches the abstention limit."""
     if card.exclusive:
         best = np.arange(len(chances)) == chances.argmax()
         return np.asarray(best & (chances >= card.abstention))
-    return np.asarray(chances >= _thresholds(card))
+    return np.asarray(chances >= thresholds_of(card))
 
 
-def _thresholds(card: Card) -> NDArray[np.float64]:
-    """(labels,): each finding's threshold; where classes exclude each other, the abstention limit."""
+def thresholds_of(card: Card) -> NDArray[np.float64]:
+    """(labels,): each finding's threshold as used here; where classes exclude each other, the abstention limit."""
     if card.exclusive:
         return np.full(len(card.labels), card.abstention)
-    return np.array([card.thresholds.get(label, 0.5) for label in card.labels])
+    own = _moved(np.array([card.thresholds.get(label, 0.5) for label in card.labels]), shifts(card))
+    return np.array([card.site.threshold.get(label, one) for label, one in zip(card.labels, own, strict=True)])
+
+
+def _moved(chances: NDArray[np.float64], by: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities with their logits moved; unchanged where nothing moves."""
+    return np.where(by == 0.0, chances, 1.0 / (1.0 + np.exp(-(_logit(chances) + by))))
+
+
+def here(card: Card, chances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(labels,) probabilities at the site's prevalence; where classes exclude each other they still add up to 1."""
+    if not card.exclusive:
+        return _moved(chances, shifts(card))
+    before = {label: max(card.prevalence.get(label, 1.0), 1e-9) for label in card.labels}
+    weighted = chances * np.array([card.site.prevalence.get(label, was) / was for label, was in before.items()])
+    return np.asarray(weighted / weighted.sum())
 
 
 def judge(card: Card, logits: NDArray[np.floating[Any]], error: float, details: Mapping[str, Any]) -> Judgement:
     """The findings of one input. Uncertain: near the threshold, under the abstention limit, or rather unusual."""
-    chances = probabilities(card, logits)
-    positive, thresholds = decide(card, chances), _thresholds(card)
+    chances = here(card, probabilities(card, logits))
+    positive, thresholds = decide(card, chances), thresholds_of(card)
     findings = tuple(
         Finding(label=label, probability=float(chance), threshold=float(threshold), positive=bool(one))
         for label, chance, threshold, one in zip(card.labels, chances, thresholds, positive, strict=True)
     )
     unusual = error > float(card.gates.get("unusual_error", float("inf")))
+    said = {"site": {name: dict(one) for name, one in vars(card.site).items() if one}} if card.site != Site() else {}
     return Judgement(
         findings=findings,
         uncertain=bool(unusual or _close(card, chances, positive)),
-        details={**details, "reconstruction_error": round(error, 6)},
+        details={**details, **said, "reconstruction_error": round(error, 6)},
     )
 
 
@@ -55,7 +83,7 @@ def _close(card: Card, chances: NDArray[np.float64], positive: NDArray[np.bool_]
     if card.exclusive:
         return not positive.any()
     margin = float(card.gates.get("uncertain_margin", 0.0))
-    return bool((np.abs(_logit(chances) - _logit(_thresholds(card))) < margin).any())
+    return bool((np.abs(_logit(chances) - _logit(thresholds_of(card))) < margin).any())
 
 
 def _logit(chances: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A recurrent network (GRU) over an hourly window of results: values, masks, time gaps; age and sex beside it."""
+"""A recurrent network (GRU) over an hourly window of results, age and sex; boosted trees over its description beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from models.autoencoder import RowAutoencoder
 from models.card import BadCard, Card
+from models.describe import describe
 from models.model import Model, Prepared
+from models.trees import Trees
 from models.window import SUMMARY, Scale, hourly, series, summary
 from stream import facts as names
 from stream.errors import Broken
@@ -24,15 +26,25 @@ STATICS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class LabConfig:
-    """``hours``: steps of the window; ``hidden``: of the GRU."""
+    """``hours``: steps of the window; ``hidden``: of the GRU; ``trees``: boosted ones beside it, of ``depth``.
+
+    ``recurrent``: how much the GRU's logit counts beside that of the trees.
+    """
 
     hours: int = 48
     hidden: int = 64
     dropout: float = 0.4
+    trees: int = 0
+    depth: int = 4
+    recurrent: float = 1.0
 
 
 class LabNetwork(nn.Module):
-    """GRU over hours; its last state, its mean and its greatest over time, with the statics, through one hidden layer."""
+    """GRU over hours; its last state, its mean and its greatest over time, with the statics, through one hidden layer.
+
+    Where there is one output, boosted trees over the described window beside it: grown before the first step, left out
+    while the rest is trained.
+    """
 
     def __init__(self, config: LabConfig, analytes: int, outputs: int) -> None:
         super().__init__()
@@ -46,12 +58,18 @@ class LabNetwork(nn.Module):
             nn.Dropout(config.dropout),
             nn.Linear(hidden, outputs),
         )
+        self.recurrent_share = config.recurrent
+        self.trees = Trees(config.trees, config.depth) if config.trees and outputs == 1 else None
 
-    def forward(self, steps: Tensor, statics: Tensor) -> Tensor:
-        """(B, hours, 3 * analytes), (B, STATICS) → (B, outputs) logits."""
+    def forward(self, steps: Tensor, statics: Tensor, described: Tensor) -> Tensor:
+        """(B, hours, 3 * analytes), (B, STATICS), (B, analytes, DESCRIBED) → (B, outputs) logits."""
         states, _ = self.recurrent(self.inward(steps))  # (B, hours, hidden)
         pooled = torch.cat([states[:, -1], states.mean(dim=1), states.amax(dim=1), statics], dim=1)
-        return torch.as_tensor(self.head(pooled))
+        logits = torch.as_tensor(self.head(pooled))
+        if self.trees is None or self.training:
+            return logits
+        grown: Tensor = self.trees(torch.cat([described.flatten(1), statics], dim=1))
+        return self.recurrent_share * logits + grown[:, None]
 
 
 class LabModel(Model):
@@ -69,13 +87,15 @@ class LabModel(Model):
         super().__init__(card, network, RowAutoencoder(SUMMARY * width, 64, 24), device)
 
     def read(self, sample: Sample) -> Prepared:
-        """``series``: (hours, 3 * analytes); ``statics``: (STATICS,); ``summary``: for the autoencoder."""
+        """``series``: (hours, 3 * analytes); ``statics``: (STATICS,); ``described``: for the trees, ``summary``: autoencoder."""
         try:
             points = decode_points(sample.contents[0])
         except (ValueError, IndexError) as error:
             raise Broken("not a window of points") from error
         window = hourly(points, self.scale, self.config.hours)
         arrays = {"series": series(window), "statics": statics(sample.facts), "summary": summary(window)}
+        if self.config.trees:
+            arrays["described"] = describe(window)
         measured = np.asarray(window.mask.any(axis=0))
         details = {
             "points": len(points),
@@ -109,7 +129,8 @@ class LabModel(Model):
 
     def logits(self, batch: Sequence[Prepared]) -> Tensor:
         """(batch, labels)."""
-        return torch.as_tensor(self.network(self._stack(batch, "series"), self._stack(batch, "statics")))
+        described = self._stack(batch, "described") if self.config.trees else torch.empty(len(batch), 0, device=self.device)
+        return torch.as_tensor(self.network(self._stack(batch, "series"), self._stack(batch, "statics"), described))
 
     def features(self, batch: Sequence[Prepared]) -> Tensor:
         """(batch, SUMMARY * analytes)."""

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Whole = NDArray[np.integer[Any]]
 Real = NDArray[np.floating[Any]]
 
+#: Prevalences for which predictive values are told.
+PREVALENCES = (0.05, 0.20, 0.50)
+
 
 def confusion(truth: Whole, told: Whole, classes: int) -> NDArray[np.int64]:
     """(classes, classes): row the true class, column the predicted one."""
@@ -93,6 +96,14 @@ def predictive_values(sensitivity: float, specificity: float, prevalence: float)
     hit, wrong = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     missed, rest = (1 - sensitivity) * prevalence, specificity * (1 - prevalence)
     return {"ppv": share(hit, hit + wrong), "npv": share(rest, rest + missed)}
+
+
+def at_prevalences(sensitivity: float | None, specificity: float | None) -> dict[str, float | None]:
+    """``ppv_at_0.05``, ``npv_at_0.05`` … for each of PREVALENCES; empty where one of the two is not defined."""
+    if sensitivity is None or specificity is None:
+        return {}
+    told = {share: predictive_values(sensitivity, specificity, share) for share in PREVALENCES}
+    return {f"{name}_at_{share:g}": value for share, both in told.items() for name, value in both.items()}
 
 
 def least(*values: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Word embedding, a bidirectional LSTM and attention pooling over a whole clinical note.
+"""Word embedding, a bidirectional LSTM and attention pooling over a whole clinical note, beside a vote of its words.
 
 A note is read in segments of some dozen words that run through the LSTM side by side; attention then pools over every
 word of the note, so that its length costs little and nothing is cut off below the card's limit.
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models.autoencoder import RowAutoencoder
 from models.card import VOCABULARY_FILE, Card
 from models.model import Model, Prepared
+from models.votes import WordVotes
 from models.words import UNKNOWN, Vocabulary, bag, tokenize
 from stream.errors import Rejected
 from stream.judgement import Sample
@@ -22,7 +23,10 @@ from stream.judgement import Sample
 
 @dataclass(frozen=True, kw_only=True)
 class NoteConfig:
-    """``most_tokens``: of a note that are seen, the rest is told of; ``bag``: width of the autoencoder's features."""
+    """``most_tokens``: of a note that are seen, the rest is told of; ``bag``: width of the autoencoder's features.
+
+    ``votes``: how much the linear half's margins count beside the recurrent half's logits; 0: there is no linear half.
+    """
 
     most_tokens: int = 4000
     segment: int = 64
@@ -31,10 +35,15 @@ class NoteConfig:
     dropout: float = 0.4
     word_dropout: float = 0.15
     bag: int = 512
+    votes: float = 0.0
 
 
 class NoteNetwork(nn.Module):
-    """Two views of a note, each a linear vote: attention over the LSTM's states, and the mean of its words."""
+    """Attention over the LSTM's states and the mean of its words, a linear layer over both; then the words' votes.
+
+    The votes are fitted before the first step and stay as they are; while the rest is trained they are left out, so that
+    it learns what they do not know.
+    """
 
     def __init__(self, config: NoteConfig, words: int, outputs: int) -> None:
         super().__init__()
@@ -44,6 +53,7 @@ class NoteNetwork(nn.Module):
         self.attention = nn.Linear(2 * config.hidden, 1)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * config.hidden + config.embedding, outputs)
+        self.votes = WordVotes(words, outputs) if config.votes else None
 
     def forward(self, segments: Tensor, size: Tensor, lengths: Sequence[int]) -> Tensor:
         """The notes cut into segments, (segments, segment) numbers, with ``size`` (segments,) words in each.
@@ -58,7 +68,11 @@ class NoteNetwork(nn.Module):
         # What is no padding, in order, is the notes' words one after the other: (all words, 2 * hidden or embedding).
         by_note = zip(torch.split(states[there], list(lengths)), torch.split(words[there], list(lengths)), strict=True)
         pooled = torch.stack([torch.cat([self._attend(seen), read.mean(dim=0)]) for seen, read in by_note])
-        return torch.as_tensor(self.head(self.dropout(pooled)))
+        logits = torch.as_tensor(self.head(self.dropout(pooled)))
+        if self.votes is None or self.training:
+            return logits
+        votes: Tensor = self.votes(torch.split(segments[there], list(lengths)))
+        return logits + self.config.votes * votes
 
     def _attend(self, states: Tensor) -> Tensor:
         """(words, 2 * hidden) → (2 * hidden,): the states by how much the network looks at them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.model import Model, Prepared
 from models.split import Split
@@ -28,7 +29,7 @@ class Draft:
     vocabulary: Vocabulary | None = None
 
 
-def as_it_is(_model: Model, _training: Sequence[Prepared]) -> None:
+def as_it_is(_model: Model, _training: Sequence[Prepared], _truth: NDArray[np.int64]) -> None:
     """Leaves the fresh weights alone."""
 
 
@@ -52,7 +53,7 @@ class Recipe:
     draft: Callable[[Mapping[str, Any], Sequence[Sample], Path], Draft]
     augment: Augment
     gates: Callable[[Sequence[Prepared]], dict[str, Any]]
-    start: Callable[[Model, Sequence[Prepared]], None] = as_it_is
+    start: Callable[[Model, Sequence[Prepared], NDArray[np.int64]], None] = as_it_is
     variants: Mapping[str, Callable[[Sample], Sample]] = field(default_factory=dict)
 
 

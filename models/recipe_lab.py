@@ -1,4 +1,4 @@
-"""Training of the lab model: which analytes there are and their scale, feeds that fall away, gates."""
+"""Training of the lab model: which analytes there are and their scale, the trees, feeds that fall away, gates."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from models.card import AnalyteInput, Window
+from models.describe import without
 from models.lab import LabConfig
-from models.model import Prepared
+from models.model import Model, Prepared
 from models.recipe import Draft, Recipe
 from models.split import Split
+from models.trees import Boosting, Trees, grow
 from stream.judgement import Sample
 from stream.labs import Analyte, Analytes
 from stream.points import decode_points, encode_points
@@ -24,6 +27,11 @@ LEAST_WINDOWS = 0.03
 ALL_REQUIRED = 0.985
 #: Plausible ranges wider than this ratio are taken by their logarithm.
 SKEWED = 50.0
+
+#: Trees beside the GRU, and what its logit counts then (chosen by cross-validation in the training part).
+BESIDE = {"trees": 400, "depth": 4, "recurrent": 0.25}
+#: Shares of the analytes that fall away in training, and how often each is drawn.
+FALLEN, HOW_OFTEN = (0.05, 0.2, 0.5), (0.6, 0.3, 0.1)
 
 
 def draft(config: Mapping[str, Any], samples: Sequence[Sample], source: Path) -> Draft:
@@ -36,7 +44,7 @@ def draft(config: Mapping[str, Any], samples: Sequence[Sample], source: Path) ->
     required = _required([row.codes[0] for row in taken], counts, present)
     every = np.concatenate(windows)
     inputs = [_input(row, _values(every, row), row.codes[0] in required) for row in taken]
-    shape = LabConfig(**config)
+    shape = LabConfig(**{**BESIDE, **config})
     window = Window(origin="icu_admission", length_hours=shape.hours, speaks_at_hours=shape.hours, grace_minutes=60)
     return Draft(config=asdict(shape), card={"analytes": tuple(inputs), "window": window})
 
@@ -73,12 +81,32 @@ def _input(row: Analyte, values: NDArray[np.float64], required: bool) -> Analyte
     )
 
 
+def start(model: Model, training: Sequence[Prepared], truth: NDArray[np.int64]) -> None:
+    """Grows the trees on every window twice: as it is, and with analytes fallen away."""
+    trees = model.network.trees
+    if not isinstance(trees, Trees):
+        return
+    seed = torch.initial_seed()
+    rng = np.random.default_rng(seed)
+    rows = [one.arrays["described"] for one in training]
+    rows += [without(row, fallen(len(row), rng)) for row in rows]
+    statics = np.stack([one.arrays["statics"] for one in training] * 2)
+    table = np.concatenate([np.stack(rows).reshape(len(rows), -1), statics], axis=1)
+    how = Boosting(trees=len(trees.leaf), depth=trees.depth)
+    grow(trees, table, np.tile(truth, 2), how, seed)
+
+
+def fallen(width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(width,) which analytes fall away: mostly few."""
+    share = float(rng.choice(FALLEN, p=HOW_OFTEN))
+    return np.asarray(rng.random(width) < share)
+
+
 def augment(prepared: Prepared, rng: np.random.Generator) -> Prepared:
     """Some analytes fall away for the whole window, now and then most of them, as where a feed is not connected."""
     series = prepared.arrays["series"].copy()
     hours, width = series.shape[0], series.shape[1] // 3
-    share = rng.choice([0.05, 0.2, 0.5], p=[0.6, 0.3, 0.1])
-    gone = np.flatnonzero(rng.random(width) < share)
+    gone = np.flatnonzero(fallen(width, rng))
     series[:, gone], series[:, width + gone], series[:, 2 * width + gone] = 0.0, 0.0, 1.0
     series[:, :width] += rng.normal(0.0, 0.05, (hours, width)) * (series[:, :width] != 0)
     return replace(prepared, arrays={**prepared.arrays, "series": series})
@@ -110,5 +138,6 @@ RECIPE = Recipe(
     draft=draft,
     augment=augment,
     gates=gates,
+    start=start,
     variants={"laboratory_only": laboratory_only},
 )

@@ -38,7 +38,7 @@ from models.example import Example
 from models.examples import read_examples
 from models.fit import Epoch, Part, Tell, fit, fit_autoencoder
 from models.judge import probabilities
-from models.metrics import predictive_values
+from models.metrics import PREVALENCES, predictive_values
 from models.model import Model, Scores
 from models.recipe import Recipe, recipe_of
 from models.report import draw_learning_curve
@@ -50,8 +50,6 @@ from stream.judgement import Sample
 ABOUT_FILE = "about.json"
 #: Labels that mean that there is nothing to be found.
 NEGATIVE = frozenset({"0", "no", "none", "false", "normal", "negative", "healthy", "survival", "survived"})
-#: Prevalences at which the card states predictive values.
-PREVALENCES = (0.05, 0.20, 0.50)
 OPERATING_POINT = f"sensitivity at least {SENSITIVITY:g} on validation"
 BALANCED_POINT = "greatest min(sensitivity, precision) on validation"
 
@@ -156,7 +154,7 @@ def _draft(kind: str, parts: Parts, about: Mapping[str, Any], *, recipe: Recipe,
 def _fit(model: Model, parts: Parts, *, recipe: Recipe, epochs: int, seed: int, tell: Tell) -> list[Epoch]:
     """Both networks trained in place."""
     training, validation = _part(model, parts.train), _part(model, parts.validation)
-    recipe.start(model, training.prepared)
+    recipe.start(model, training.prepared, training.truth)
     history = fit(model, training, validation, recipe=recipe, epochs=epochs, seed=seed, tell=tell)
     most = min(recipe.autoencoder_epochs, 3 * epochs)
     fit_autoencoder(model, training, recipe=recipe, epochs=most, seed=seed, tell=tell)

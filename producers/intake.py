@@ -12,13 +12,13 @@ from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from db.accept import Accepted, accept
 from db.engine import Database
+from db.refusals import Refusal
 from db.tally import raise_tallies
-from stream.arrival import Arrival, Receipt
-from stream.errors import DxstreamError, Refused, Temporary
+from producers.refused import RefusedThread
+from stream.arrival import Arrival, CancelNote, JoinSeries, JudgeNow, Receipt, WriteNote
+from stream.errors import Refused, Temporary
 from stream.metrics import Measures
 from stream.ring import RingThread
 from stream.window import Window
@@ -52,19 +52,26 @@ class Intake:
         self._waiting: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._refused: Counter[tuple[str, tuple[str, ...]]] = Counter()
         self._refused_lock = threading.Lock()
+        self._kept = RefusedThread(database)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
         """Start committing."""
         self._thread.start()
+        self._kept.start()
 
     def stop(self) -> None:
         """Commit what was submitted, then end; later submissions are answered Temporary."""
         self._stopped.set()
         self._waiting.put(None)
         self._thread.join(timeout=30)
+        self._kept.stop()
         self.write_refusals()
+
+    def is_alive(self) -> bool:
+        """Whether the committer still commits."""
+        return self._thread.is_alive()
 
     def submit(self, arrival: Arrival) -> Future[Receipt]:
         """Hand over one arrival; the future gives its Receipt after the commit, or raises Refused or Temporary."""
@@ -75,10 +82,12 @@ class Intake:
             self._waiting.put(submission)
         return submission.answer
 
-    def refused(self, feed: str, reason: str) -> None:
-        """Count a refusal; ``reason`` is one of few words, never what was sent."""
+    def refused(self, feed: str, reason: str, *, content: bytes = b"", place: str = "") -> None:
+        """Count a refusal, and keep ``content`` where there is any; ``reason`` is one of few words, never what was sent."""
         with self._refused_lock:
             self._refused["refused", (feed, reason)] += 1
+        if content:
+            self._kept.keep(Refusal(feed=feed, reason=reason, place=place, content=content))
 
     def write_refusals(self) -> None:
         """Bring the counted refusals and failed rings into the ledger; without a database they wait for the next time."""
@@ -112,11 +121,21 @@ class Intake:
         try:
             accepted = self._write(group)
         except Temporary as error:
-            _fail(group, error)
-        except (SQLAlchemyError, DxstreamError, ValueError, TypeError) as error:
+            self._without_unsaved(group, error)
+        except Exception as error:  # noqa: BLE001 - the loop's outer edge: no input may end the committer
             self._one_by_one(group, error)
         else:
             self._answer(group, accepted)
+
+    def _without_unsaved(self, group: list[_Submission], error: Temporary) -> None:
+        """Those whose content could not be saved fail, and the others are tried without them; else all fail."""
+        failed = [submission.arrival.content.failed for submission in group]
+        if not any(failed):
+            _fail(group, error)
+            return
+        _fail([submission for submission, gone in zip(group, failed, strict=True) if gone], error)
+        if rest := [submission for submission, gone in zip(group, failed, strict=True) if not gone]:
+            self._commit(rest)
 
     def _one_by_one(self, group: list[_Submission], error: Exception) -> None:
         if len(group) > 1:
@@ -124,13 +143,16 @@ class Intake:
                 self._commit([submission])
             return
         log.warning("an input cannot be written: feed=%s error=%s", group[0].arrival.feed, type(error).__name__)
-        self.refused(group[0].arrival.feed, "cannot be written")
+        self.refused(group[0].arrival.feed, "cannot be written", content=group[0].arrival.content.data or b"")
         _fail(group, error if isinstance(error, Refused) else Refused("the ledger cannot hold this input"))
 
     def _write(self, group: list[_Submission]) -> Accepted:
         with self.database.write() as (connection, now):
             arrivals = [submission.arrival for submission in group]
-            return accept(connection, now, arrivals, slot=self.slot, window=self.window)
+            accepted = accept(connection, now, arrivals, slot=self.slot, window=self.window)
+            for arrival in arrivals:
+                arrival.content.wait()  # files are written while the rows are: durable before they are committed
+            return accepted
 
     def _answer(self, group: list[_Submission], accepted: Accepted) -> None:
         committed = time.monotonic()
@@ -143,9 +165,11 @@ class Intake:
                 submission.answer.set_result(receipt)
 
 
+_MODALITIES = {JudgeNow: "scan", JoinSeries: "scan", WriteNote: "note", CancelNote: "note"}
+
+
 def _modalities(arrival: Arrival) -> set[str]:
-    from_ask = {"JudgeNow": "scan", "JoinSeries": "scan", "WriteNote": "note", "CancelNote": "note"}
-    return {getattr(ask, "modality", from_ask.get(type(ask).__name__, "lab")) for ask in arrival.asks}
+    return {getattr(ask, "modality", _MODALITIES.get(type(ask), "lab")) for ask in arrival.asks}
 
 
 def _fail(group: list[_Submission], error: Exception) -> None:

@@ -3,7 +3,7 @@
 Everything here has been checked: times are aware UTC, units are the analyte's own, identifiers are keyed hashes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,6 +42,7 @@ class WriteNote:
 
     ``text``: None when only the document's status changed. ``available``: False while the document waits to be released
     (TXA-17 DI, IN, IP). ``version_at`` orders the versions where the sender dates them: an older one is not used.
+    ``known_as``: the case key of a replacement's own number; later messages that name it belong to ``case_key``.
     """
 
     case_key: str
@@ -50,6 +51,7 @@ class WriteNote:
     available: bool = True
     acquired_at: datetime | None = None
     version_at: datetime | None = None
+    known_as: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +93,11 @@ class AddResults:
 class Move:
     """A movement of a stay: an admission, a transfer, a discharge, or the undoing of one.
 
-    ``kind``: ``admit``, ``transfer``, ``discharge``, ``cancel_admit``, ``cancel_transfer``, ``cancel_discharge``.
+    ``kind``: ``admit``, ``transfer``, ``discharge``, ``cancel_admit``, ``cancel_transfer``, ``cancel_discharge``;
+    ``correct_admit`` gives the admission's time anew, ``update`` only the person's facts.
     ``stay``: hash of the visit. ``intensive``: the new location is on the list of intensive care locations; None when
-    no location was given. ``facts``: age and sex at the moment of the movement.
+    no location was given. ``facts``: age and sex at the moment of the movement. ``recorded_at``: when it was put down, which
+    orders the movements; None: now. ``person``: hash of birth date and sex, so that their correction is noticed.
     """
 
     kind: str
@@ -101,6 +105,8 @@ class Move:
     at: datetime
     intensive: bool | None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    recorded_at: datetime | None = None
+    person: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +116,22 @@ class Merge:
     other: str
 
 
-Ask = JudgeNow | JoinSeries | WriteNote | CancelNote | AddResults | Move | Merge
+@dataclass(frozen=True, kw_only=True)
+class KnowPatient:
+    """Remember a patient for what refers to it by its server's id alone.
+
+    ``bare_key``: hash of the server and that id. ``birth_date``: as FHIR writes it, or empty. ``facts_at``: age and sex at
+    a moment, for stays that came before the patient. ``version_at``: an older version is not remembered.
+    """
+
+    bare_key: str
+    birth_date: str
+    sex: str
+    facts_at: Callable[[datetime], Mapping[str, Any]]
+    version_at: datetime | None = None
+
+
+Ask = KnowPatient | JudgeNow | JoinSeries | WriteNote | CancelNote | AddResults | Move | Merge
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,11 @@ import hashlib
 import os
 import shutil
 import uuid
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from stream.disk import sync_folder, write_durably
 from stream.errors import Broken, OutOfSpace, Temporary
 
 #: Content up to this many bytes is a row of the ledger; larger content is a file.
@@ -19,16 +21,33 @@ INLINE_BYTES = 64 * 1024
 #: Below this much free space on the store's disk nothing more is accepted, in bytes.
 FREE_BYTES_WATERMARK = 256 * 1024 * 1024
 
+#: Bytes that take longer to their file are not waited for, in seconds.
+SAVE_SECONDS = 10.0
+
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """``data`` is None when the bytes are a file of the store."""
+    """``data`` is None when the bytes are a file of the store. ``saved``: where they may still be on their way there."""
 
     digest: str
     size: int
     data: bytes | None
+    saved: "Future[None] | None" = field(default=None, compare=False, repr=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the bytes could not be made durable."""
+        return self.saved is not None and self.saved.done() and self.saved.exception() is not None
+
+    def wait(self) -> None:
+        """Until the bytes are durable, or will be by the ledger's own commit; raises what kept them from it."""
+        if self.saved is not None:
+            try:
+                self.saved.result(SAVE_SECONDS)
+            except TimeoutError as error:
+                raise Temporary("the content store is too slow") from error
 
 
 class ContentStore:
@@ -37,18 +56,39 @@ class ContentStore:
     def __init__(self, folder: Path, *, watermark: int = FREE_BYTES_WATERMARK) -> None:
         self.folder = folder
         self.watermark = watermark
+        self._made: set[Path] = set()  # folders that are known to be there
 
     def put(self, data: bytes) -> Content:
         """Make ``data`` durable; raises OutOfSpace or Temporary, never leaves half a file under a final name."""
+        content = self.begin(data)
+        self.save(content, data)
+        content.wait()
+        return Content(digest=content.digest, size=content.size, data=content.data)
+
+    def begin(self, data: bytes) -> Content:
+        """Name ``data``; nothing is durable before ``save``, which may go on while the ledger's commit is prepared."""
         digest = hashlib.sha256(data).hexdigest()
         if len(data) <= INLINE_BYTES:
             return Content(digest=digest, size=len(data), data=data)
-        path = self.path(digest)
-        if path.exists():
-            os.utime(path)  # young again: only content untouched for a day may be deleted
+        return Content(digest=digest, size=len(data), data=None, saved=Future())
+
+    def save(self, content: Content, data: bytes) -> None:
+        """Make what ``begin`` named durable; whether that went well is what ``content.wait`` tells."""
+        if content.saved is None:
+            return
+        path = self.path(content.digest)
+        try:
+            if path.exists():
+                os.utime(path)  # young again: only content untouched for a day may be deleted
+                sync_folder(path.parent)  # another thread may have given it its name a moment ago
+            else:
+                self._write(path, data)
+        except OSError as error:
+            content.saved.set_exception(_unwritable(error))
+        except Temporary as error:
+            content.saved.set_exception(error)
         else:
-            self._write(path, data)
-        return Content(digest=digest, size=len(data), data=None)
+            content.saved.set_result(None)
 
     def get(self, digest: str) -> bytes:
         """The bytes of a file; raises Broken if they are gone."""
@@ -60,8 +100,8 @@ class ContentStore:
             raise Temporary(f"the content store cannot be read ({error.strerror})") from error
 
     def path(self, digest: str) -> Path:
-        """Where the content of this digest lies; two levels of folders keep each one small."""
-        return self.folder / digest[:2] / digest[2:4] / digest
+        """Where the content of this digest lies. 256 folders: with more, most files would need a new one and its fsyncs."""
+        return self.folder / digest[:2] / digest
 
     def check_space(self, size: int = 0) -> None:
         """Raises OutOfSpace when ``size`` more bytes would bring the disk under its watermark, Temporary without a disk."""
@@ -76,14 +116,18 @@ class ContentStore:
     def _write(self, path: Path, data: bytes) -> None:
         try:
             self.check_space(len(data))
-            self._make_folder(path.parent)
+            if path.parent not in self._made:
+                self._make_folder(path.parent)
+                self._made.add(path.parent)
             aside = path.with_name(f".{uuid.uuid4().hex}")
             try:
-                _write_durably(aside, data)
+                write_durably(aside, data)
                 aside.replace(path)
-            finally:
+            except OSError:
                 aside.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+                self._made.discard(path.parent)  # it may have been taken away
+                raise
+            sync_folder(path.parent)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -94,24 +138,9 @@ class ContentStore:
         if folder != self.folder:
             self._make_folder(folder.parent)
         folder.mkdir(parents=folder == self.folder, exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
 
 def _unwritable(error: OSError) -> Temporary:
     kind = OutOfSpace if error.errno in _NO_SPACE else Temporary
     return kind(f"the content store cannot be written ({error.strerror})")
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

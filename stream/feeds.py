@@ -24,8 +24,21 @@ QUIET_SECONDS = {"CT": 30.0, "MR": 60.0}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Source:
+    """Who answers C-FIND for what a sender sends: ``[dicom.sources.TITLE]``, TITLE being the sender's calling AE title."""
+
+    host: str
+    port: int
+    ae_title: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeedConfig:
-    """One table of ``feeds.toml``. ``defaults``: facts that hold where the feed says nothing (they are marked as such)."""
+    """One table of ``feeds.toml``. ``defaults``: facts that hold where the feed says nothing (they are marked as such).
+
+    ``source``: the base address of the one FHIR server whose resources come without a word on where they are from.
+    ``servers``: FHIR servers by name, as written; ``producers.fhir.servers`` reads them.
+    """
 
     name: str
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
@@ -34,8 +47,12 @@ class FeedConfig:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     default_units: Mapping[str, str] = field(default_factory=dict)
     stat_senders: frozenset[str] = frozenset()
+    stat_locations: frozenset[str] = frozenset()
     allowed_senders: frozenset[str] = frozenset()
     quiet_seconds: Mapping[str, float] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    source: str = ""
+    servers: Mapping[str, Any] = field(default_factory=dict)
 
     def quiet(self, modality: str) -> float:
         """Seconds without a further instance after which a series of this DICOM Modality is complete."""
@@ -113,6 +130,17 @@ def _feed_config(name: str, table: Mapping[str, Any]) -> FeedConfig:
         defaults=table.get("defaults", {}),
         default_units=table.get("default_units", {}),
         stat_senders=frozenset(table.get("stat_senders", ())),
+        stat_locations=frozenset(str(place).upper() for place in table.get("stat_locations", ())),
         allowed_senders=frozenset(table.get("allowed_senders", ())),
         quiet_seconds=table.get("quiet_seconds", {}),
+        source=str(table.get("source", "")).rstrip("/"),
+        servers=table.get("servers", {}),
+        sources={title: _source(name, title, place) for title, place in table.get("sources", {}).items()},
     )
+
+
+def _source(feed: str, title: str, table: Mapping[str, Any]) -> Source:
+    host, port, ae_title = table.get("host"), table.get("port", 104), table.get("ae_title", title)
+    if not (isinstance(host, str) and host and isinstance(port, int) and 0 < port < 65536 and 0 < len(str(ae_title)) <= 16):
+        raise BadSettingError(f"feeds.toml: [{feed}.sources.{title}] needs host, port and an ae_title of at most 16 characters")
+    return Source(host=host, port=port, ae_title=str(ae_title))

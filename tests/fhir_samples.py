@@ -1,9 +1,15 @@
-"""A started HTTP port, and FHIR resources as a hospital's server sends them, for the tests of the FHIR feed."""
+"""A started HTTP port, a FHIR server of the tests' own, and resources as a hospital's server sends them."""
 
 import base64
+import json
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import sqlalchemy as sa
@@ -102,3 +108,119 @@ def rows(door: Door, table: sa.Table) -> list[dict[str, Any]]:
     """A table of the ledger, by id."""
     with door.intake.database.read() as connection:
         return [dict(row) for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings()]
+
+
+class ForeignServer:
+    """A FHIR server over real HTTP: ``_lastUpdated``, ``_sort``, ``_count``, pages by snapshots that a restart loses.
+
+    ``answers``: statuses that it gives before it works again. ``slow``: seconds before each answer. ``sorts``: whether it
+    heeds ``_sort``. ``elsewhere``: the next page is on another machine. ``files``: path → (media type, bytes).
+    """
+
+    def __init__(self) -> None:
+        self.held: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        self.tokens: list[str] = []
+        self.answers: list[int] = []
+        self.files: dict[str, tuple[str, bytes]] = {}
+        self.slow = 0.0
+        self.sorts, self.elsewhere = True, False
+        self.most = 100
+        self._pages: dict[str, list[dict[str, Any]]] = {}
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/base"
+
+    def start(self) -> None:
+        """On the same port as before."""
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        self._http.daemon_threads = True
+        self._port = self._http.server_port
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def stop(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._pages.clear()
+
+    def hold(self, *resources: dict[str, Any], at: datetime | None = None) -> None:
+        """Create or update resources, all at one moment."""
+        stamp = (at or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        for one in resources:
+            self.held = [old for old in self.held if (old["resourceType"], old["id"]) != (one["resourceType"], one["id"])]
+            self.held.append(one | {"meta": {"lastUpdated": stamp}})
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.asked.append(request.path)
+        self.tokens.append(request.headers.get("Authorization", ""))
+        time.sleep(self.slow)
+        parts = urlsplit(request.path)
+        path = parts.path.removeprefix("/base/")
+        if self.answers:
+            return self._send(request, self.answers.pop(0), "text/plain", b"not now")
+        if path in self.files:
+            return self._send(request, 200, *self.files[path])
+        return self._search(request, path, {name: values[0] for name, values in parse_qs(parts.query).items()})
+
+    def _search(self, request: BaseHTTPRequestHandler, kind: str, query: dict[str, str]) -> None:
+        if "page" in query and query["page"] not in self._pages:
+            return self._send(request, 410, "text/plain", b"gone")
+        found = self._pages.get(query.get("page", "")) or self._select(kind, query)
+        count = min(int(query.get("_count", "20")), self.most)
+        links = []
+        if found[count:]:
+            token = f"{len(self.asked)}"
+            self._pages[token] = found[count:]
+            base = "http://127.0.0.2:9/base" if self.elsewhere else self.url
+            links = [{"relation": "next", "url": f"{base}/{kind}?page={token}&_count={count}"}]
+        entries = [{"fullUrl": f"http://public.example/{kind}/{one['id']}", "resource": one} for one in found[:count]]
+        page = {"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entries}
+        return self._send(request, 200, "application/fhir+json;charset=utf-8", json.dumps(page).encode())
+
+    def _select(self, kind: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        since = datetime.fromisoformat(query["_lastUpdated"].removeprefix("ge"))
+        found = [one for one in self.held if one["resourceType"] == kind and _updated(one) >= since]
+        return sorted(found, key=_updated) if self.sorts else found[::-1]
+
+    def _send(self, request: BaseHTTPRequestHandler, status: int, kind: str, body: bytes) -> None:
+        request.send_response(status)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        with suppress(ConnectionError):  # who asked has heard enough
+            request.wfile.write(body)
+
+
+def _updated(one: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(one["meta"]["lastUpdated"])
+
+
+@contextmanager
+def foreign_server() -> Iterator[ForeignServer]:
+    server = ForeignServer()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def configure(door: Door, lines: str) -> None:
+    """Write feeds.toml before anything reads it."""
+    door.feeds.folder.mkdir(exist_ok=True)
+    (door.feeds.folder / "feeds.toml").write_text(lines)
+
+
+def ago(**how_long: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**how_long)

@@ -70,7 +70,7 @@ def postgresql_binaries() -> Path | None:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[str]:
+def running_postgresql(*, fsync: bool = False) -> Iterator[str]:
     """A PostgreSQL of its own; gives the URL of its ``postgres`` database. It refuses to run as root, so root becomes nobody."""
     binaries = postgresql_binaries()
     assert binaries
@@ -87,7 +87,7 @@ def running_postgresql() -> Iterator[str]:
         cwd=place,
         **who,
     )
-    values = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={place}", "fsync=off")
+    values = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={place}", f"fsync={'on' if fsync else 'off'}")
     command = [binaries / "postgres", "-D", cluster, *[part for value in values for part in ("-c", value)]]
     with (place / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=place, preexec_fn=end_with_parent, **who)

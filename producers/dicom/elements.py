@@ -31,6 +31,22 @@ _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 
 
+def first_item(sequence: bytes, transfer_syntax: str, wanted: Iterable[int]) -> dict[int, bytes]:
+    """The ``wanted`` values of a sequence's first item, the sequence as ``read_elements`` gave it; empty when it has none."""
+    order = ">" if transfer_syntax == EXPLICIT_BIG else "<"
+    if len(sequence) < 8 or struct.unpack_from(f"{order}HH", sequence) != (_ITEM >> 16, _ITEM & 0xFFFF):
+        return {}
+    (length,) = struct.unpack_from(f"{order}L", sequence, 4)
+    end = sequence.find(struct.pack(f"{order}HH", _ITEM_END >> 16, _ITEM_END & 0xFFFF)) if length == _UNDEFINED else 8 + length
+    item = sequence[8:end] if end > 0 else b""
+    try:
+        return _Walk(
+            item, implicit=transfer_syntax == IMPLICIT_LITTLE, big=transfer_syntax == EXPLICIT_BIG, wanted=frozenset(wanted)
+        ).run()
+    except Refused:
+        return {}
+
+
 class _Level(NamedTuple):
     """What we are in: the dataset, a sequence or an item; inside UN of undefined length all is implicit VR."""
 
@@ -39,7 +55,7 @@ class _Level(NamedTuple):
 
 
 def read_elements(dataset: bytes, transfer_syntax: str, wanted: Iterable[int]) -> dict[int, bytes]:
-    """The raw values of the ``wanted`` tags of the top level, as far as they are there and stated with a length.
+    """The raw values of the ``wanted`` tags of the top level, as far as they are there; of a sequence its items.
 
     Raises Refused when the dataset ends in the middle of an element, is nested too deeply, or is no dataset at all.
     """
@@ -67,6 +83,7 @@ class _Walk:
         self.wanted = wanted
         self.found: dict[int, bytes] = {}
         self.at = 0
+        self.opened: tuple[int, int] | None = None  # a wanted sequence of the top level: its tag, and where its value starts
         self.pixels = False
         self.levels = [_Level(kind="dataset", implicit=implicit)]
         order = ">" if big else "<"
@@ -106,6 +123,8 @@ class _Walk:
         vr, length, start = self._length()
         if length == _UNDEFINED:
             self.at = start
+            if len(self.levels) == 1 and tag in self.wanted:
+                self.opened = tag, start
             self.levels.append(_Level(kind="sequence", implicit=self.levels[-1].implicit or vr == b"UN"))
             return
         self._skip_to(start + length)
@@ -135,6 +154,9 @@ class _Walk:
                 self._skip_to(self.at + length)
         elif (tag, kind) in ((_ITEM_END, "item"), (_SEQUENCE_END, "sequence")):
             self.levels.pop()
+            if self.opened and len(self.levels) == 1:
+                self.found.setdefault(self.opened[0], self.dataset[self.opened[1] : self.at - 8])
+                self.opened = None
         elif kind != "dataset" or tag == _ITEM or length:  # some writers end a sequence whose length they have stated
             raise Refused("a delimiter of sequences stands where none is open")
 

@@ -14,10 +14,12 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import CTImageStorage, MRImageStorage
 
+from db import series
 from producers.dicom.age import age_at, age_of
 from producers.dicom.elements import read_elements
 from producers.dicom.file import Instance
 from producers.dicom.times import acquired, date_of
+from producers.dicom.view import VIEW_CODES, view_of
 from stream import facts as names
 from stream.arrival import JoinSeries, JudgeNow
 from stream.errors import Refused
@@ -46,11 +48,13 @@ KEYWORDS = (
     "PatientAge",
     "BodyPartExamined",
     "ViewPosition",
+    "StudyInstanceUID",
     "SeriesInstanceUID",
     "NumberOfSeriesRelatedInstances",
     "NumberOfFrames",
 )
 _TAGS = {keyword: int(tag_for_keyword(keyword) or 0) for keyword in KEYWORDS}
+_WANTED = frozenset({*_TAGS.values(), VIEW_CODES})
 
 _SEXES = {"M": "male", "F": "female", "O": "other"}
 #: SOP classes whose instances are slices of one volume, when they have a single frame.
@@ -59,7 +63,6 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _NAMED_TEXTS = (
     (names.MODALITY, "Modality"),
     (names.BODY_PART, "BodyPartExamined"),
-    (names.VIEW, "ViewPosition"),
     (names.PRESENTATION_INTENT, "PresentationIntentType"),
 )
 
@@ -70,8 +73,10 @@ class Header:
 
     sop_class: str
     sop_instance: str
+    study: str
     series: str
     frames: int
+    view: str
     texts: Mapping[str, str]
 
     @property
@@ -83,15 +88,17 @@ class Header:
 def parse_header(instance: Instance) -> Header:
     """Read and check what is needed of an instance; raises Refused, ``where`` being the DICOM keyword."""
     _check_uid(instance.transfer_syntax, "TransferSyntaxUID")
-    values = read_elements(instance.dataset, instance.transfer_syntax, _TAGS.values())
+    values = read_elements(instance.dataset, instance.transfer_syntax, _WANTED)
     encoding = _encoding(values.get(_TAGS["SpecificCharacterSet"], b""))
     texts = {keyword: _text(values[tag], encoding) for keyword, tag in _TAGS.items() if tag in values}
     texts = {keyword: text for keyword, text in texts.items() if text}
     header = Header(
         sop_class=_uid(texts, "SOPClassUID"),
         sop_instance=_uid(texts, "SOPInstanceUID"),
+        study=texts.get("StudyInstanceUID", ""),
         series=texts.get("SeriesInstanceUID", ""),
         frames=_count(texts, "NumberOfFrames") or 1,
+        view=view_of(texts.get("ViewPosition", ""), values.get(VIEW_CODES, b""), instance.transfer_syntax),
         texts=texts,
     )
     if header.is_slice:
@@ -106,17 +113,22 @@ def patient_key(header: Header, *, identities: Identities, config: FeedConfig) -
     return identities.patient_key(authority=authority, number=number, feed="dicom") if number else ""
 
 
-def ask_for(header: Header, *, config: FeedConfig, received_at: datetime) -> JudgeNow | JoinSeries:
-    """A single-frame CT or MR instance joins its series; anything else is judged by itself."""
+def ask_for(header: Header, *, config: FeedConfig, received_at: datetime, sender: str = "") -> JudgeNow | JoinSeries:
+    """A single-frame CT or MR instance joins its series; anything else is judged by itself.
+
+    ``sender``: the calling AE title; where its source is configured, the series remembers whom to ask for its count.
+    """
     facts = facts_of(header, config.defaults)
     acquired_at = acquired(header.texts, zone=config.time_zone, received_at=received_at)
     if not header.is_slice:
         return JudgeNow(case_key=f"image:{header.sop_instance}", modality="scan", facts=facts, acquired_at=acquired_at)
+    expected = _count(header.texts, "NumberOfSeriesRelatedInstances") or None
+    declared = {series.EXPECTED: expected} if expected else {}
     return JoinSeries(
-        case_key=f"series:{header.series}",
-        facts=facts,
+        case_key=f"{series.PREFIX}{header.series}",
+        facts={**facts, **declared, **series.source_facts(sender, header.study, config.sources)},
         quiet_seconds=config.quiet(header.texts.get("Modality", "").upper()),
-        expected=_count(header.texts, "NumberOfSeriesRelatedInstances") or None,
+        expected=expected,
         acquired_at=acquired_at,
     )
 
@@ -126,6 +138,8 @@ def facts_of(header: Header, defaults: Mapping[str, Any]) -> dict[str, Any]:
     texts = header.texts
     facts: dict[str, Any] = {name: texts[keyword].upper() for name, keyword in _NAMED_TEXTS if keyword in texts}
     facts[names.SOP_CLASS] = header.sop_class
+    if header.view:
+        facts[names.VIEW] = header.view
     if "ImageType" in texts:
         facts[names.IMAGE_TYPE] = [part.strip() for part in texts["ImageType"].split("\\")]
     if "NumberOfFrames" in texts:

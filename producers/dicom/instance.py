@@ -14,24 +14,34 @@ class Mismatch(Refused):
     """The dataset is not the instance that its sender announced."""
 
 
-def arrive(door: Door, instance: Instance, *, feed: str, stat: bool = False) -> Arrival:
-    """Check an instance, put its file into the store (fsync) and say what it asks for.
+def arrive(door: Door, instance: Instance, *, feed: str) -> Arrival:
+    """Check an instance, put its file into the store (fsync) and say what it asks for. Raises Refused, Temporary."""
+    arrival, file = prepare(door, instance, feed=feed)
+    door.store.save(arrival.content, file)
+    arrival.content.wait()
+    return arrival
 
-    ``feed`` is the way it came; the table ``[dicom]`` of feeds.toml holds for every way. Raises Refused, Temporary.
+
+def prepare(door: Door, instance: Instance, *, feed: str, stat: bool = False, sender: str = "") -> tuple[Arrival, bytes]:
+    """Check an instance and say what it asks for; the file that is to be saved beside it. Raises Refused.
+
+    ``feed`` is the way it came, ``sender`` the calling AE title; the table ``[dicom]`` of feeds.toml holds for every way.
     """
     header = parse_header(instance)
     _check_same(instance, header)
     config = door.feeds.feed("dicom")
-    ask = ask_for(header, config=config, received_at=datetime.now(UTC))
-    return Arrival(
+    ask = ask_for(header, config=config, received_at=datetime.now(UTC), sender=sender)
+    file = write_file(instance, sop_class=header.sop_class, sop_instance=header.sop_instance)
+    arrival = Arrival(
         feed=feed,
         identity=f"sop:{header.sop_instance}",
         sender_id=header.sop_instance,
-        content=door.store.put(write_file(instance, sop_class=header.sop_class, sop_instance=header.sop_instance)),
+        content=door.store.begin(file),
         patient_key=patient_key(header, identities=door.identities, config=config),
         lane=Lane.STAT if stat else Lane.ROUTINE,
         asks=(ask,),
     )
+    return arrival, file
 
 
 def _check_same(instance: Instance, header: Header) -> None:

@@ -8,7 +8,8 @@ from email.parser import BytesParser
 from http import HTTPStatus
 from typing import Any
 
-from producers.dicom.file import read_file
+from producers.dicom.file import Instance, read_file
+from producers.dicom.header import parse_header
 from producers.dicom.instance import arrive
 from producers.door import Door
 from stream.arrival import Arrival, Receipt
@@ -20,16 +21,23 @@ ANSWER_SECONDS = 30
 
 #: FailureReason (0008,1197), PS3.18 table 10.5.3-1 after PS3.4 B.2.3.
 OUT_OF_RESOURCES = 0xA700
+DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
+
+NOT_NOW = "not now: the receiver cannot store it, send again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What became of one part. ``failure``: 0 or a FailureReason; without ``sop_instance`` the part could not be read."""
+    """What became of one part. ``failure``: 0 or a FailureReason; without ``sop_instance`` the part could not be read.
+
+    ``reason``: in words, of which 64 characters are told (ErrorComment, which PS3.18 allows and does not ask for).
+    """
 
     sop_class: str = ""
     sop_instance: str = ""
     failure: int = 0
+    reason: str = ""
     out_of_space: bool = False
 
 
@@ -65,9 +73,12 @@ def _part(section: bytes) -> bytes:
     return content
 
 
-def store_instances(door: Door, parts: Sequence[bytes]) -> tuple[int, dict[str, Any]]:
-    """Store every part and wait for the ledger: the HTTP status and the body as DICOM JSON. Blocks."""
-    waiting = [_hand(door, part) for part in parts]
+def store_instances(door: Door, parts: Sequence[bytes], study: str = "") -> tuple[int, dict[str, Any]]:
+    """Store every part and wait for the ledger: the HTTP status and the body as DICOM JSON. Blocks.
+
+    ``study``: where the request names one, instances of any other are not taken.
+    """
+    waiting = [_hand(door, part, study) for part in parts]
     return store_response([one if isinstance(one, Stored) else _answer(*one) for one in waiting])
 
 
@@ -83,26 +94,39 @@ def store_response(results: Sequence[Stored]) -> tuple[int, dict[str, Any]]:
     return _status(results), body
 
 
-def _hand(door: Door, part: bytes) -> Stored | tuple[Arrival, Future[Receipt]]:
+def _hand(door: Door, part: bytes, study: str) -> Stored | tuple[Arrival, Future[Receipt]]:
     try:
         door.store.check_space(len(part))
-        arrival = arrive(door, read_file(part), feed="stow")
-    except Refused:
+        instance = read_file(part)
+        if study and (stray := _stray(instance, study)):
+            door.intake.refused("stow", "of another study")
+            return stray
+        arrival = arrive(door, instance, feed="stow")
+    except Refused as error:
         door.intake.refused("stow", "cannot understand")
-        return Stored(failure=CANNOT_UNDERSTAND)
+        return Stored(failure=CANNOT_UNDERSTAND, reason=error.reason)
     except (Temporary, OSError) as error:
-        return Stored(failure=OUT_OF_RESOURCES, out_of_space=isinstance(error, OutOfSpace))
+        return Stored(failure=OUT_OF_RESOURCES, reason=NOT_NOW, out_of_space=isinstance(error, OutOfSpace))
     return arrival, door.intake.submit(arrival)
+
+
+def _stray(instance: Instance, study: str) -> Stored | None:
+    """An instance that is not of the study which the request names."""
+    header = parse_header(instance)
+    if header.study == study:
+        return None
+    reason = "StudyInstanceUID is not the one that the request names"
+    return Stored(sop_class=header.sop_class, sop_instance=header.sop_instance, failure=DOES_NOT_MATCH, reason=reason)
 
 
 def _answer(arrival: Arrival, answer: Future[Receipt]) -> Stored:
     stored = Stored(sop_class=getattr(arrival.asks[0], "facts", {}).get(SOP_CLASS, ""), sop_instance=arrival.sender_id)
     try:
         answer.result(ANSWER_SECONDS)
-    except Refused:
-        return replace(stored, failure=CANNOT_UNDERSTAND)
+    except Refused as error:
+        return replace(stored, failure=CANNOT_UNDERSTAND, reason=error.reason)
     except (Temporary, TimeoutError) as error:
-        return replace(stored, failure=OUT_OF_RESOURCES, out_of_space=isinstance(error, OutOfSpace))
+        return replace(stored, failure=OUT_OF_RESOURCES, reason=NOT_NOW, out_of_space=isinstance(error, OutOfSpace))
     return stored
 
 
@@ -123,4 +147,5 @@ def _reference(one: Stored) -> dict[str, Any]:
 
 
 def _failure(one: Stored) -> dict[str, Any]:
-    return {"00081197": {"vr": "US", "Value": [one.failure]}}
+    words = {"00000902": {"vr": "LO", "Value": [one.reason[:64]]}} if one.reason else {}
+    return {**words, "00081197": {"vr": "US", "Value": [one.failure]}}

@@ -1,30 +1,68 @@
 """What a resource is read with: the installation, when it came, from which server, and the resources beside it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from db.patients import Known, find_patients
 from producers.door import Door
 from producers.fhir.elements import Element, elements, resource_id, resource_type, text
+from stream.errors import Refused
 from stream.feeds import FeedConfig
 
+#: (address as written, base of the server that holds it, media type) → what was fetched, None when it is on no listed server.
+#: Raises NoTextError, and Temporary when the server is away.
+Fetch = Callable[[str, str, str], "Fetched | None"]
+
 _RESTFUL = re.compile(r"(?:(?P<base>https?://.+)/)?(?P<local>[A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})(?:/_history/.+)?")
+
+
+class NoTextError(Refused):
+    """An attachment gives no text, now or later; the reason says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """The bytes behind an ``attachment.url``; ``parameters``: of their media type."""
+
+    body: bytes
+    parameters: str = ""
+
+
+def fetch_nothing(address: str, source: str, kind: str) -> Fetched | None:
+    """Where no server is listed."""
+    del address, source, kind
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
     """``source``: the base address of the server that holds the resource, empty when nobody said.
 
-    ``beside``: the resources of the same Bundle by full address (or ``urn:uuid:…``), by ``Type/id``, and by ``/Type/id`` those
-    of which the Bundle does not say on which server they are.
+    ``vouched``: the sources of which this sender may speak, by configuration; only their Patients are remembered.
+    ``authority``: of identifiers that name no system. ``beside``: the resources of the same Bundle by full address (or
+    ``urn:uuid:…``), by ``Type/id``, and by ``/Type/id`` those of which the Bundle does not say on which server they are.
     """
 
     door: Door
     feed: FeedConfig
     received_at: datetime
     source: str = ""
+    vouched: frozenset[str] = frozenset()
+    authority: str = ""
     beside: Mapping[str, Element] = field(default_factory=dict)
+    fetch: Fetch = fetch_nothing
+    asked: MutableMapping[str, Known | None] = field(default_factory=dict)
+
+    def remembered(self, bare_key: str, source: str) -> Known | None:
+        """The Patient of an earlier request; the ledger is asked once for each. Raises Temporary."""
+        if source not in self.vouched:
+            return None
+        if bare_key not in self.asked:
+            with self.door.intake.database.read() as connection:
+                self.asked[bare_key] = find_patients(connection, [bare_key]).get(bare_key)
+        return self.asked[bare_key]
 
     def find(self, reference: Element, holder: Element) -> Element:
         """The resource that a Reference of ``holder`` points to, contained or beside it; empty when it is elsewhere."""

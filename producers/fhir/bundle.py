@@ -10,7 +10,7 @@ from stream.arrival import Arrival
 from stream.errors import Refused, Unsupported
 
 #: Bundle types that are taken. A transaction is refused as a whole, of the others each entry by itself.
-TYPES = ("transaction", "batch", "message", "collection", "searchset", "document")
+TYPES = ("transaction", "batch", "message", "collection", "searchset", "document", "history", "subscription-notification")
 
 #: A Bundle of more entries is refused: its sender should send several.
 MAX_ENTRIES = 20_000
@@ -25,8 +25,8 @@ Parsed = Arrival | Refused
 def parse_bundle(bundle: Element, around: Around) -> list[Parsed]:
     """An arrival or a refusal for each entry, in order. Raises Refused for a Bundle that cannot be read at all."""
     entries = read_entries(bundle)
-    beside = _beside(entries)
-    return [_parse_entry(entry, replace(around, beside=beside)) for entry in entries]
+    beside = resources_beside(entries)
+    return [parse_entry(entry, replace(around, beside=beside)) for entry in entries]
 
 
 def read_entries(bundle: Element) -> list[Element]:
@@ -44,7 +44,7 @@ def read_entries(bundle: Element) -> list[Element]:
     return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 
-def _beside(entries: Sequence[Element]) -> dict[str, Element]:
+def resources_beside(entries: Sequence[Element]) -> dict[str, Element]:
     """The resources of a Bundle under every name by which another may refer to them; the first of a name holds."""
     found: dict[str, Element] = {}
     for entry in entries:
@@ -57,7 +57,8 @@ def _beside(entries: Sequence[Element]) -> dict[str, Element]:
     return found
 
 
-def _parse_entry(entry: Element, around: Around) -> Parsed:
+def parse_entry(entry: Element, around: Around) -> Parsed:
+    """The arrival of one entry, or its refusal."""
     try:
         if text(element(entry, "request"), "method").upper() not in _WRITES:
             raise Unsupported("of requests only POST and PUT are taken", where="Bundle.entry.request.method")

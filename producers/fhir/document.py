@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from producers.fhir.around import Around, local_name, split_address
-from producers.fhir.attachment import first_text, why_no_text
+from producers.fhir.attachment import read_text
 from producers.fhir.elements import Element, canonical, codings, element, elements, required_text, resource_id, sha256, text
 from producers.fhir.patient import Person, read_facts
 from producers.fhir.times import first_moment, last_updated
@@ -36,9 +36,9 @@ def read_document(document: Element, person: Person, around: Around) -> NoteAsks
     if not loinc:
         return "document type is not on the list"
     attachments = [element(content, "attachment") for content in elements(document, "content")]
-    words = first_text(attachments, "DocumentReference.content", ".attachment", around.feed.character_set)
-    if words is None:
-        return why_no_text(attachments)
+    words, why = read_text(attachments, "DocumentReference.content", ".attachment", around)
+    if not words:
+        return why
     names = ("date", "indexed", "created")
     acquired = first_moment(document, names, around.feed.time_zone) or _created(attachments, around)
     known = {facts.DOCUMENT_TYPE: loinc, **_language(document, attachments)}
@@ -59,13 +59,10 @@ def read_report(report: Element, person: Person, around: Around) -> NoteAsks | s
     if status in CANCELLED:
         return (CancelNote(case_key=case_key),)
     attachments = elements(report, "presentedForm")
-    words = (
-        first_text(attachments, "DiagnosticReport.presentedForm", "", around.feed.character_set)
-        or clean_text(text(report, "conclusion"))
-        or None
-    )
-    if words is None:
-        return why_no_text(attachments)
+    words, why = read_text(attachments, "DiagnosticReport.presentedForm", "", around)
+    words = words or clean_text(text(report, "conclusion"))
+    if not words:
+        return why
     acquired = first_moment(report, ("effectiveDateTime", "issued"), around.feed.time_zone)
     known = {facts.DOCUMENT_TYPE: loinc, **_language(report, attachments)}
     available = status not in _UNRELEASED

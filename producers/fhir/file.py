@@ -6,19 +6,27 @@ from producers.door import Door
 from producers.fhir.around import Around
 from producers.fhir.bundle import Parsed, parse_bundle, read_entries
 from producers.fhir.elements import Element, canonical, read_json, resource_type, sha256, text
+from producers.fhir.gzipped import unzip
+from producers.fhir.origins import around_of_feed
 from producers.fhir.resource import check_object, parse_resource
 from stream.arrival import Arrival
 from stream.errors import Refused
 
+#: The most bytes of a compressed file when it is unpacked.
+MOST_BYTES = 256 * 2**20
+
 
 def parse_file(raw: bytes, name: str, *, door: Door, received_at: datetime, feed: str = "fhir") -> list[Arrival]:
-    """The arrivals of a file; one that ends in ``.ndjson`` has a resource a line.
+    """The arrivals of a file; one that ends in ``.ndjson`` has a resource a line, one that ends in ``.gz`` is compressed.
 
     What is refused of a larger whole becomes an arrival that says so. Raises Refused for what is no JSON, for a
     transaction with a refused entry, and when everything is refused.
     """
-    around = Around(door=door, feed=door.feeds.feed(feed), received_at=received_at)
-    if name.lower().endswith(".ndjson"):
+    around = around_of_feed(door, feed, received_at)
+    name = name.lower()
+    if name.endswith(".gz"):
+        raw, name = unzip(raw, MOST_BYTES), name.removesuffix(".gz")
+    if name.endswith(".ndjson"):
         parsed = [(line, _try_line(line, around)) for line in raw.splitlines() if line.strip()]
     else:
         resource = check_object(read_json(raw))
@@ -28,7 +36,7 @@ def parse_file(raw: bytes, name: str, *, door: Door, received_at: datetime, feed
     refused = [one for _, one in parsed if isinstance(one, Refused)]
     if len(refused) == len(parsed):
         raise refused[0] if refused else Refused("there is no resource in it")
-    return [_refused(content, one, around) if isinstance(one, Refused) else one for content, one in parsed]
+    return [refused_arrival(content, one, around) if isinstance(one, Refused) else one for content, one in parsed]
 
 
 def _parse_entries(bundle: Element, around: Around) -> list[tuple[bytes, Parsed]]:
@@ -47,7 +55,7 @@ def _try_line(line: bytes, around: Around) -> Parsed:
         return error
 
 
-def _refused(content: bytes, error: Refused, around: Around) -> Arrival:
+def refused_arrival(content: bytes, error: Refused, around: Around) -> Arrival:
     """A refused part of a file of which the rest was taken: kept with the reason, so that nothing is passed over."""
     digest = sha256(content)
     return Arrival(

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from producers.fhir.around import Around, split_address
+from producers.fhir.around import Around, local_name, split_address
 from producers.fhir.elements import Element, codings, element, elements, resource_type, text
-from producers.fhir.times import age_years
+from producers.fhir.times import age_years, last_updated, written_date
 from stream import facts
+from stream.arrival import KnowPatient
 
 _SEXES = ("female", "male", "other")
 
@@ -28,16 +30,45 @@ def read_person(resource: Element, around: Around) -> Person:
     if patient and resource_type(patient) != "Patient":
         return Person()
     stated = element(subject, "identifier")
-    identifier = stated if text(stated, "value") else _best_identifier(patient) or _searched(text(subject, "reference"))
-    if text(identifier, "value"):
-        return Person(_key(identifier, around), patient)
-    return Person(_key_of_reference(text(subject, "reference"), around), patient)
+    reference = text(subject, "reference")
+    identifier = stated if text(stated, "value") else _best_identifier(patient) or _searched(reference)
+    key = _key(identifier, around) if text(identifier, "value") else ""
+    source, local = split_address(reference)
+    bare_key = key_of_id(local, source or around.source, around)
+    known = around.remembered(bare_key, source or around.source) if bare_key and not (key and patient) else None
+    if known is None or (key and key != known.patient_key):
+        return Person(key or bare_key, patient)
+    return Person(known.patient_key, patient or {"birthDate": known.birth_date, "gender": known.sex})
 
 
 def key_of_patient(patient: Element, around: Around) -> str:
     """The key of a Patient resource by its own identifiers; empty when it has none."""
     identifier = _best_identifier(patient)
     return _key(identifier, around) if identifier else ""
+
+
+def read_patient(patient: Element, around: Around) -> KnowPatient | str:
+    """What is remembered of a Patient for later requests, or why nothing is."""
+    bare_key = key_of_id(local_name(patient), around.source, around)
+    if not bare_key:
+        return "a patient without an id is nothing that others can refer to"
+    if around.source not in around.vouched:
+        return "not remembered: its server is not named in feeds.toml"
+    sex = text(patient, "gender").lower()
+    return KnowPatient(
+        bare_key=bare_key,
+        birth_date=written_date(text(patient, "birthDate")),
+        sex=sex if sex in _SEXES else "",
+        facts_at=partial(read_facts, Person(patient=patient), around),
+        version_at=last_updated(patient, around.feed.time_zone),
+    )
+
+
+def key_of_id(local: str, source: str, around: Around) -> str:
+    """The key of a patient of whom only the server and ``Patient/id`` are known; empty for anything else."""
+    if not local.startswith("Patient/"):
+        return ""
+    return around.door.identities.patient_key(authority=source, number=local, kind="FHIR", feed=around.feed.name)
 
 
 def _best_identifier(patient: Element) -> Element:
@@ -60,19 +91,11 @@ def _searched(reference: str) -> Element:
 
 def _key(identifier: Element, around: Around) -> str:
     return around.door.identities.patient_key(
-        authority=text(identifier, "system") or around.feed.authority,
+        authority=text(identifier, "system") or around.authority or around.feed.authority,
         number=text(identifier, "value"),
         kind=_kind(identifier),
         feed=around.feed.name,
     )
-
-
-def _key_of_reference(reference: str, around: Around) -> str:
-    base, local = split_address(reference)
-    if not local.startswith("Patient/"):
-        return ""
-    authority = base or around.source
-    return around.door.identities.patient_key(authority=authority, number=local, kind="FHIR", feed=around.feed.name)
 
 
 def read_facts(person: Person, around: Around, at: datetime, known: Mapping[str, Any] | None = None) -> dict[str, Any]:

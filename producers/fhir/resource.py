@@ -1,4 +1,4 @@
-"""One FHIR R4 resource → one arrival. Knows no Bundle and no HTTP; fhir_bundle.py and fhir_http.py do."""
+"""One FHIR R4 resource → one arrival. Knows no Bundle and no HTTP."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from producers.fhir.document import CANCELLED, read_document, read_report
 from producers.fhir.elements import Element, canonical, element, elements, resource_id, resource_type, sha256, text
 from producers.fhir.encounter import read_moves
 from producers.fhir.observation import read_results
-from producers.fhir.patient import Person, key_of_patient, read_person
+from producers.fhir.patient import Person, key_of_patient, read_patient, read_person
 from stream.arrival import AddResults, Arrival, Ask
 from stream.errors import Refused, Unsupported
 from stream.queues import Lane
@@ -27,11 +27,19 @@ def parse_resource(resource: Element, around: Around) -> Arrival:
     if kind in ALONGSIDE:
         return _arrival(resource, "", ALONGSIDE[kind], around)
     if kind == "Patient":
-        return _arrival(resource, key_of_patient(resource, around), "a patient alone is nothing to judge", around)
+        return _patient_arrival(resource, around)
     if kind not in READERS:
         raise Unsupported("this resource type is not taken", where="resourceType")
     person = read_person(resource, around)
     return _arrival(resource, person.key, READERS[kind](resource, person, around), around)
+
+
+def _patient_arrival(patient: Element, around: Around) -> Arrival:
+    """A Patient asks nothing but to be remembered; without an identifier its server and id are its key."""
+    found = read_patient(patient, around)
+    if isinstance(found, str):
+        return _arrival(patient, key_of_patient(patient, around), found, around)
+    return _arrival(patient, key_of_patient(patient, around) or found.bare_key, (found,), around)
 
 
 def _arrival(resource: Element, patient_key: str, reading: Reading, around: Around) -> Arrival:
@@ -110,12 +118,14 @@ ALONGSIDE = dict.fromkeys(
         "Location",
         "MessageHeader",
         "Organization",
+        "Parameters",
         "Practitioner",
         "PractitionerRole",
         "Provenance",
         "RelatedPerson",
         "ServiceRequest",
         "Specimen",
+        "SubscriptionStatus",
     ),
     _CONTEXT,
 )

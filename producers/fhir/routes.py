@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -16,9 +15,11 @@ from producers.door import Door
 from producers.fhir.around import Around
 from producers.fhir.bundle import Parsed, parse_bundle
 from producers.fhir.elements import Element, read_json, resource_type, text
+from producers.fhir.origins import Origins
 from producers.fhir.outcome import Issue, issue, issue_of, issue_of_fault, issues_of, operation_outcome
 from producers.fhir.resource import TAKEN_ALONE, check_object, parse_resource
 from producers.http.body import FHIR_JSON, AnsweredError, answered, read_body
+from producers.http.token import SENDER
 from stream.arrival import Arrival, Receipt
 from stream.errors import OutOfSpace, Refused, Temporary
 
@@ -36,6 +37,9 @@ RETRY_AFTER = 5
 #: The same when the store is full: somebody has to make room.
 RETRY_AFTER_FULL = 60
 
+#: Where a configured server sends the notifications of its Subscriptions.
+HOOK = "/fhir/subscription-hook/{sender}"
+
 _JSON_TYPES = (FHIR_JSON, "application/json", "application/json+fhir", "text/json", "")
 
 
@@ -51,38 +55,58 @@ class Taken:
 
 
 class FhirRoutes:
-    """The FHIR endpoints of one door."""
+    """The FHIR endpoints of one door. ``wake``: polls a server at once, False for one that is not polled."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, origins: Origins, wake: Callable[[str], bool]) -> None:
         self.door = door
         self.feed = door.feeds.feed("fhir")
+        self.origins = origins
+        self._wake = wake
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     def routes(self) -> list[Route]:
-        """For Starlette."""
-        return [
-            Route("/fhir", self._bounded(self.post_bundle), methods=["POST"]),
-            Route("/fhir/", self._bounded(self.post_bundle), methods=["POST"]),
-            Route("/fhir/{kind}", self._bounded(self.post_resource), methods=["POST"]),
-            Route("/fhir/{kind}/{name}", self._bounded(self.put_resource), methods=["PUT"]),
-        ]
+        """For Starlette; a slash at the end of an address changes nothing."""
+        table: Sequence[tuple[str, Endpoint, list[str]]] = (
+            (HOOK, self.hear, ["POST"]),
+            (f"{HOOK}/{{kind}}", self.post_resource, ["POST"]),
+            (f"{HOOK}/{{kind}}/{{name}}", self.put_resource, ["POST", "PUT"]),
+            ("/fhir", self.post_bundle, ["POST"]),
+            ("/fhir/$process-message", self.post_bundle, ["POST"]),
+            ("/fhir/{kind}", self.post_resource, ["POST"]),
+            ("/fhir/{kind}/{name}", self.put_resource, ["PUT"]),
+        )
+        return [Route(path + end, self._bounded(take), methods=methods) for path, take, methods in table for end in ("", "/")]
 
     def _bounded(self, endpoint: Endpoint) -> Endpoint:
         async def bounded(request: Request) -> JSONResponse:
             declared = request.headers.get("content-length", "")
-            small = declared.isdigit() and int(declared) <= LARGE
+            small = declared.isdigit() and int(declared) <= LARGE and "content-encoding" not in request.headers
             async with nullcontext() if small else self._large:
                 return await endpoint(request)
 
         return bounded
 
+    async def hear(self, request: Request) -> JSONResponse:
+        """A notification of a Subscription: an empty one has its server polled, else it brings a Bundle or a resource."""
+        around = self._around(request)
+        raw = await read_body(request, BODY_LIMIT)
+        if raw.strip():
+            return await self._take_either(await self._check_json(raw, around), around)
+        if not self._wake(request.path_params["sender"]):
+            raise answered(422, "not-supported", "an empty notification asks us to read, but no types of this server are polled")
+        told = issue("information", "informational", "the server is being read")
+        return JSONResponse(operation_outcome([told]), media_type=FHIR_JSON)
+
     async def post_bundle(self, request: Request) -> JSONResponse:
         """A Bundle; a single resource is taken here too."""
-        value = await self._read(request)
+        around = self._around(request)
+        return await self._take_either(await self._read(request, around), around)
+
+    async def _take_either(self, value: Element, around: Around) -> JSONResponse:
         if resource_type(value) != "Bundle":
-            return await self._take_one(value)
+            return await self._take_one(value, around)
         try:
-            parsed = await self._parse(parse_bundle, value)
+            parsed = await _on_thread(parse_bundle, value, around)
         except Refused as error:
             raise self._refusal(422, [error]) from None
         if text(value, "type") == "transaction" and any(isinstance(one, Refused) for one in parsed):
@@ -96,52 +120,58 @@ class FhirRoutes:
         kind = request.path_params["kind"]
         if kind == "Bundle":
             return await self.post_bundle(request)
+        around = self._around(request)
         self._check_taken(kind)
-        value = await self._read(request)
+        value = await self._read(request, around)
         if resource_type(value) != kind:
             raise self._refusal(400, [Refused("the address names another resource type", where="resourceType")])
-        return await self._take_one(value)
+        return await self._take_one(value, around)
 
     async def put_resource(self, request: Request) -> JSONResponse:
         """A new version of the resource with this id."""
         kind, name = request.path_params["kind"], request.path_params["name"]
+        around = self._around(request)
         self._check_taken(kind)
-        value = await self._read(request)
+        value = await self._read(request, around)
         if resource_type(value) != kind or text(value, "id") not in ("", name):
             raise self._refusal(400, [Refused("the address names another resource", where="id")])
-        return await self._take_one({**value, "id": name})
+        return await self._take_one({**value, "id": name}, around)
+
+    def _around(self, request: Request) -> Around:
+        """By the server whose token was shown, or whose notifications come here; raises AnsweredError (403, 404)."""
+        shown: str = request.scope.get(SENDER, "")
+        named: str = request.path_params.get("sender", shown)
+        if shown not in ("", named):
+            raise answered(403, "forbidden", "this token is another server's")
+        if named and named not in self.origins.servers:
+            raise answered(404, "not-found", "feeds.toml has no server of this name")
+        return self.origins.around(named)
 
     def _check_taken(self, kind: str) -> None:
         if kind not in TAKEN_ALONE:
             self.door.intake.refused(self.feed.name, "not-supported")
             raise answered(404, "not-supported", f"of single resources only these types are taken: {', '.join(TAKEN_ALONE)}")
 
-    async def _read(self, request: Request) -> Element:
-        """The JSON object in the body; raises AnsweredError (400, 413, 415)."""
+    async def _read(self, request: Request, around: Around) -> Element:
+        """The JSON object in the body; raises AnsweredError (400, 413, 415, 503, 507)."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in _JSON_TYPES:
             self.door.intake.refused(self.feed.name, "not-supported")
             raise answered(415, "not-supported", f"only {FHIR_JSON} and application/json are taken, no XML")
-        raw = await read_body(request, BODY_LIMIT)
+        return await self._check_json(await read_body(request, BODY_LIMIT), around)
+
+    async def _check_json(self, raw: bytes, around: Around) -> Element:
         if raw.lstrip()[:1] == b"<":
             self.door.intake.refused(self.feed.name, "not-supported")
             raise answered(415, "not-supported", f"this is XML; only {FHIR_JSON} and application/json are taken")
         try:
-            return check_object(await self._parse(_read_with_room, raw))
+            return check_object(await _on_thread(_read_with_room, raw, around))
         except Refused as error:
             raise self._refusal(400, [error], code="structure") from None
 
-    async def _parse(self, parse: Any, value: Any) -> Any:
-        """Run on a thread; raises AnsweredError (503, 507) when the store cannot be had."""
-        around = Around(door=self.door, feed=self.feed, received_at=datetime.now(UTC))
+    async def _take_one(self, resource: Element, around: Around) -> JSONResponse:
         try:
-            return await run_in_threadpool(parse, value, around)
-        except Temporary as error:
-            raise fault(error) from None
-
-    async def _take_one(self, resource: Element) -> JSONResponse:
-        try:
-            arrival: Arrival = await self._parse(parse_resource, resource)
+            arrival: Arrival = await _on_thread(parse_resource, resource, around)
         except Refused as error:
             raise self._refusal(422, [error]) from None
         (taken,) = await self._take_all([arrival])
@@ -172,6 +202,14 @@ class FhirRoutes:
         self._count(issues)
         told = issue("error", "processing", "a transaction is taken as a whole or not at all; a batch answers entry by entry")
         return AnsweredError(422, operation_outcome([told, *issues]))
+
+
+async def _on_thread(parse: Callable[[Any, Around], Any], value: Any, around: Around) -> Any:
+    """Raises Refused, and AnsweredError (503, 507) when the store, the ledger or an attachment cannot be had."""
+    try:
+        return await run_in_threadpool(parse, value, around)
+    except Temporary as error:
+        raise fault(error) from None
 
 
 def _read_with_room(raw: bytes, around: Around) -> Any:

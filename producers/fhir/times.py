@@ -71,6 +71,11 @@ def last_updated(resource: Element, zone: ZoneInfo) -> datetime | None:
     return first_moment(element(resource, "meta"), ("lastUpdated",), zone)
 
 
+def written_date(written: str) -> str:
+    """A date, a month or a year as FHIR writes it; empty for anything else."""
+    return written[:10] if _DATE.fullmatch(written[:10]) and written.isascii() else ""
+
+
 def age_years(birth_date: str, on: date) -> float | None:
     """Completed years on a day, as a fraction below 2; None when ``birth_date`` leaves the answer open."""
     first, last = _birth_days(birth_date)

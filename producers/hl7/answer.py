@@ -61,6 +61,7 @@ _CODES = {
     "status not taken": "103",
     "comparator not taken": "103",
     "no analyte has this code": "103",
+    "sender not allowed": "103",
     "message type not supported": "200",
     "event not supported": "201",
     "processing id not supported": "202",

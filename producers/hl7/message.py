@@ -21,7 +21,10 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Separators:
-    """As MSH-1 and MSH-2 declare them; one that is not declared is empty. ``written`` is MSH-2 itself."""
+    """As MSH-1 and MSH-2 declare them; one that is not declared is empty.
+
+    ``written`` is MSH-2 itself; a field without any ``special`` character is its own text.
+    """
 
     field: str
     component: str
@@ -29,6 +32,7 @@ class Separators:
     escape: str
     subcomponent: str
     written: str
+    special: re.Pattern[str]
 
     @classmethod
     def read(cls, text: str) -> "Separators":
@@ -39,8 +43,14 @@ class Separators:
         declared = [field, *written]
         if not field or field.isalnum() or len(set(declared)) < len(declared):
             raise Refused("its separators are ambiguous", where="MSH^1^2")
-        component, repetition, escape, subcomponent = (*written[:4], "", "", "", "")[:4]
-        return cls(field, component, repetition, escape, subcomponent, written)
+        return _separators(field, written)
+
+
+@lru_cache(maxsize=64)
+def _separators(field: str, written: str) -> Separators:
+    component, repetition, escape, subcomponent = (*written[:4], "", "", "", "")[:4]
+    special = re.compile(f"[{re.escape(written[:4])}]")
+    return Separators(field, component, repetition, escape, subcomponent, written, special)
 
 
 class Segment:
@@ -72,6 +82,8 @@ class Segment:
         sent = self.raw(field)
         if not sent:
             return ""
+        if not self.separators.special.search(sent):
+            return sent.strip() if component == subcomponent == 1 else ""
         repetition = self.separators.repetition
         if repetition and repetition in sent:
             sent = sent.split(repetition, 1)[0]
@@ -153,7 +165,14 @@ class Message:
 
     def all(self, name: str) -> Iterator[Segment]:
         """Every segment of this name."""
-        return (segment for segment in self.segments if segment.name == name)
+        return iter(self._by_name.get(name, ()))
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Segment]]:
+        named: dict[str, list[Segment]] = {}
+        for segment in self.segments:
+            named.setdefault(segment.name, []).append(segment)
+        return named
 
     def first(self, name: str) -> Segment:
         """The first segment of this name; an empty one when there is none."""

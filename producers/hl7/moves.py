@@ -1,5 +1,7 @@
 """ADT: admissions, transfers, discharges and their undoing as movements of a stay; A40 as a merge."""
 
+from datetime import datetime
+
 from producers.hl7.message import Segment
 from producers.hl7.reading import Reading
 from producers.hl7.times import first_moment, read_moment
@@ -7,11 +9,12 @@ from stream.arrival import Ask, Merge, Move
 from stream.errors import Refused
 
 #: Trigger event → kind of movement. A06 makes an outpatient an inpatient, A07 the reverse; A04 registers an outpatient.
+#: A06 is no admission, since PV1-44 then is the time of the outpatient's coming.
 _KINDS = {
     "A01": "admit",
     "A02": "transfer",
     "A03": "discharge",
-    "A06": "admit",
+    "A06": "transfer",
     "A07": "discharge",
     "A11": "cancel_admit",
     "A12": "cancel_transfer",
@@ -27,20 +30,44 @@ def read_movement(reading: Reading, event: str) -> tuple[Ask | None, str]:
     """What an ADT message asks, or None with the reason. Raises Refused for a movement without a time."""
     if event == "A40":
         return _merge(reading), ""
+    if event == "A08":
+        return _update(reading)
     if event not in _KINDS:
-        return None, "no movement" if event == "A08" else f"nothing to judge in ADT^{event}"
-    visit = reading.message.first("PV1")
+        return None, f"nothing to judge in ADT^{event}"
     texts = tuple(reading.message.first(name).text(field) for name, field in _TIMES.get(event, _OCCURRED))
     moment = first_moment(texts, reading.config.time_zone, reading.received_at)
     if moment is None:
         raise _no_time(reading, texts)
+    return _move(reading, _KINDS[event], moment.at, _intensive(reading)), ""
+
+
+def _update(reading: Reading) -> tuple[Ask | None, str]:
+    """A08 gives the visit's admission (PV1-44), birth date and sex anew; its location is no movement."""
+    visit = reading.message.first("PV1")
+    if not visit.text(19):
+        return None, "no visit to update"
+    admitted = first_moment((visit.text(44),), reading.config.time_zone, reading.received_at)
+    kind, at = ("correct_admit", admitted.at) if admitted else ("update", _recorded_at(reading))
+    return _move(reading, kind, at, None), ""
+
+
+def _move(reading: Reading, kind: str, at: datetime, intensive: bool | None) -> Move:
     return Move(
-        kind=_KINDS[event],
-        stay=_stay(reading, visit),
-        at=moment.at,
-        intensive=_intensive(reading, visit),
-        facts=reading.facts_at(moment.at),
-    ), ""
+        kind=kind,
+        stay=_stay(reading, reading.message.first("PV1")),
+        at=at,
+        intensive=intensive,
+        facts=reading.facts_at(at),
+        recorded_at=_recorded_at(reading),
+        person=reading.person,
+    )
+
+
+def _recorded_at(reading: Reading) -> datetime:
+    """EVN-2, else MSH-7, else receipt: in this order the movements of a stay are replayed."""
+    texts = (reading.message.first("EVN").text(2), reading.message.header.text(7))
+    moment = first_moment(texts, reading.config.time_zone, reading.received_at)
+    return moment.at if moment else reading.received_at
 
 
 def _merge(reading: Reading) -> Merge:
@@ -71,8 +98,6 @@ def _stay(reading: Reading, visit: Segment) -> str:
     return digest("visit", reading.patient_key, admitted.at.isoformat() if admitted else "")
 
 
-def _intensive(reading: Reading, visit: Segment) -> bool | None:
+def _intensive(reading: Reading) -> bool | None:
     """Whether PV1-3's point of care (1) or facility (4) is on the list; None without a location."""
-    if not visit.raw(3):
-        return None
-    return any(visit.text(3, component).upper() in reading.feeds.intensive_locations for component in (1, 4))
+    return not reading.locations.isdisjoint(reading.feeds.intensive_locations) if reading.locations else None

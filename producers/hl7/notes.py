@@ -1,11 +1,10 @@
 """Documents: MDM^T01 to T11, and the texts of an ORU^R01 whose type is on the list."""
 
-import base64
-import binascii
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from producers.hl7.embedded import read_embedded
 from producers.hl7.message import Segment
 from producers.hl7.reading import Reading
 from producers.hl7.results import is_numeric
@@ -14,7 +13,7 @@ from producers.note_text import clean_text, is_note
 from stream import facts
 from stream.arrival import Ask, CancelNote, WriteNote
 from stream.content import Content
-from stream.errors import Refused
+from stream.errors import Refused, Unsupported
 
 NOT_LISTED = "document type is not on the list"
 NOT_A_NOTE = "not a note"
@@ -27,7 +26,6 @@ _WAITS = {"DI", "IN", "IP"}  # TXA-17, table 0271: dictated, incomplete, in prog
 _UNAVAILABLE = "UN"  # TXA-19, table 0273
 _DELETED = "CA"
 _TEXTS = {"TX", "FT", "ST"}
-_MARKED_UP = {"HTML", "XML", "RTF", "SGML", "X-HL7-CDA-LEVEL-ONE", "X-HL7-CDA-LEVEL-TWO"}
 _REMOVED = {"D", "W"}  # OBX-11, table 0085
 _WITHOUT_VALUE = {"X", "I", "N"}
 
@@ -46,12 +44,13 @@ def read_document(reading: Reading, event: str) -> tuple[Ask | None, str]:
     kind = _listed(reading, [document.text(2), document.text(2, 4), *_codes(reading.message.all("OBX"))])
     if kind is None and (event in _WITH_CONTENT or document.text(2)):
         return None, NOT_LISTED
-    text = _text(reading.message.all("OBX")) if event in _WITH_CONTENT else None
-    if text is not None and not is_note(text):
-        return None, NOT_A_NOTE
+    text, why = _text(reading.message.all("OBX")) if event in _WITH_CONTENT else (None, "")
+    if why:
+        return None, why
     available = document.text(17).upper() not in _WAITS and document.text(19).upper() != _UNAVAILABLE
     written = first_moment(tuple(document.text(field) for field in (4, 6, 7)), reading.config.time_zone, reading.received_at)
-    return _note(reading, key, text, kind, written.at if written else None, available=available), ""
+    note = _note(reading, key, text, kind, written.at if written else None, available=available)
+    return replace(note, known_as=_known_as(reading, document, key, event)), ""
 
 
 def _document_key(reading: Reading, document: Segment, event: str) -> str:
@@ -59,6 +58,12 @@ def _document_key(reading: Reading, document: Segment, event: str) -> str:
     fields = (13, 12, 16) if event in _REPLACEMENT else (12, 16)
     number = next((document.text(field) for field in fields if document.text(field)), "")
     return _key(reading, number or reading.message.control_id or reading.message.header.text(7))
+
+
+def _known_as(reading: Reading, document: Segment, key: str, event: str) -> str:
+    """The case key that a replacement's own number (TXA-12) makes: later messages may name it alone."""
+    own = _key(reading, document.text(12)) if event in _REPLACEMENT and document.text(12) else ""
+    return own if own != key else ""
 
 
 def _key(reading: Reading, *parts: str) -> str:
@@ -91,9 +96,17 @@ def _content(reading: Reading, text: str) -> Content:
     return reading.store.put(text.encode("utf-8"))
 
 
-def _text(segments: Iterable[Segment]) -> str:
-    """The lines of every OBX that holds text, in order."""
-    return clean_text("\n".join(line for segment in segments for line in _lines(segment)))
+def _text(segments: Iterable[Segment]) -> tuple[str, str]:
+    """The lines of every OBX that holds text, in order; where that is no note, why."""
+    lines: list[str] = []
+    why = NOT_A_NOTE
+    for segment in segments:
+        try:
+            lines += _lines(segment)
+        except Unsupported as error:
+            why = error.reason
+    text = clean_text("\n".join(lines))
+    return text, "" if is_note(text) else why
 
 
 def _lines(segment: Segment) -> list[str]:
@@ -103,37 +116,8 @@ def _lines(segment: Segment) -> list[str]:
     if kind in _TEXTS:
         return [segment.unescaped(one) for one in segment.repetitions(5)]
     if kind == "ED":
-        return [_embedded(segment, one) for one in segment.repetitions(5)]
+        return [read_embedded(segment, one) for one in segment.repetitions(5)]
     return []
-
-
-def _embedded(segment: Segment, one: str) -> str:
-    """The text of an ED; empty for a PDF, a picture, marked-up text. Raises Refused when it cannot be decoded."""
-    kind, _, rest = segment.part(one, 2).upper().partition("/")
-    subtype = (rest or segment.part(one, 3).upper()).rpartition("/")[2]
-    if kind not in _TEXTS | {"TEXT"} or subtype in _MARKED_UP:
-        return ""
-    encoding, sent = segment.part(one, 4).upper(), segment.component(one, 5)
-    if encoding not in {"BASE64", "HEX"}:
-        return sent
-    try:
-        bare = "".join(sent.split())
-        content = base64.b64decode(bare, validate=True) if encoding == "BASE64" else bytes.fromhex(bare)
-    except (binascii.Error, ValueError) as error:
-        raise Refused("an embedded document cannot be decoded", where="OBX^1^5") from error
-    return _decoded(content, segment.codec)
-
-
-def _decoded(content: bytes, codec: str) -> str:
-    """UTF-8, else the message's character set."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
-    try:
-        return content.decode(codec)
-    except UnicodeDecodeError:  # which holds the whole text
-        raise Refused("an embedded document cannot be decoded", where="OBX^1^5") from None
 
 
 @dataclass
@@ -150,13 +134,13 @@ def read_texts(reading: Reading) -> tuple[list[Ask], str]:
     asks: list[Ask] = []
     reason = ""
     for key, report in _reports(reading).items():
-        text = _text(report.segments)
+        text, why = _text(report.segments)
         if all(segment.text(11).upper() in _REMOVED for segment in report.segments):
             asks.append(CancelNote(case_key=key))
-        elif is_note(text):
+        elif not why:
             asks.append(_note(reading, key, text, report.kind, report.written))
         else:
-            reason = NOT_A_NOTE
+            reason = why
     return asks, reason
 
 

@@ -15,8 +15,12 @@ from producers.hl7.reading import Reading
 from producers.hl7.results import RefusedPoint, read_results
 from stream.arrival import Arrival, Ask
 from stream.errors import Unsupported
+from stream.feeds import FeedConfig
 
-__all__ = ["Taken", "parse_message", "split_batch", "take_message"]
+__all__ = ["NOT_ALLOWED", "Taken", "parse_message", "split_batch", "take_message"]
+
+#: Why a sender that is not on the feed's list is refused.
+NOT_ALLOWED = "sender not allowed"
 
 _VERSION = re.compile(r"2\.[1-9](\.\d+)?")
 _EVENTS = {
@@ -43,10 +47,12 @@ def take_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: da
     """Read one message of the types ADT, ORU^R01 and MDM, and make its bytes durable.
 
     An empty MSH-11 is read as P, an empty MSH-12 as any version; an ORU without a trigger event as R01, an ADT or MDM
-    without one by EVN-1. Raises Refused for its content, Unsupported for MSH-9, MSH-11 or MSH-12, Temporary without space.
+    without one by EVN-1. Raises Refused for its content, Unsupported for its sender, MSH-9, MSH-11 or
+    MSH-12, Temporary without space.
     """
     config = door.feeds.feed(feed)
     message = read_message(frame, config.character_set)
+    _check_sender(message, config)
     kind, event = _supported(message)
     reading = Reading(message, feed, config, door.feeds, door.identities, door.store, received_at)
     patient_key = reading.patient_key
@@ -62,6 +68,13 @@ def take_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: da
         not_used="" if asks else not_used,
     )
     return Taken(arrival=arrival, refused=tuple(refused))
+
+
+def _check_sender(message: Message, config: FeedConfig) -> None:
+    """MSH-3 or MSH-4 is on the feed's list, where it has one; raises Unsupported."""
+    allowed = config.allowed_senders
+    if allowed and not allowed & {message.header.text(3), message.header.text(4)}:
+        raise Unsupported(NOT_ALLOWED, where="MSH^1^3")
 
 
 def _supported(message: Message) -> tuple[str, str]:

@@ -65,15 +65,26 @@ class Reading:
 
     @cached_property
     def lane(self) -> Lane:
-        """STAT by OBR-5, OBR-27.6 or TQ1-9, or because the sender (MSH-3 or MSH-4) is on the feed's list."""
-        header = self.message.header
-        if {header.text(3), header.text(4)} & self.config.stat_senders:
+        """STAT by OBR-5, OBR-27.6 or TQ1-9, or by the feed's rules on the sender (MSH-3, MSH-4) and the location (PV1-3)."""
+        if self._by_rule():
             return Lane.STAT
         for name, field, component in _PRIORITIES:
             for segment in self.message.all(name):
                 if any(segment.part(one, component).upper() in _STAT for one in segment.repetitions(field)):
                     return Lane.STAT
         return Lane.ROUTINE
+
+    def _by_rule(self) -> bool:
+        config, header = self.config, self.message.header
+        if {header.text(3), header.text(4)} & config.stat_senders:
+            return True
+        return bool(config.stat_locations) and not config.stat_locations.isdisjoint(self.locations)
+
+    @cached_property
+    def locations(self) -> frozenset[str]:
+        """Point of care (PV1-3.1) and facility (PV1-3.4) of the visit, in capitals; empty without a location."""
+        visit = self.message.first("PV1")
+        return frozenset(visit.text(3, component).upper() for component in (1, 4)) if visit.raw(3) else frozenset()
 
     def facts_at(self, moment: datetime, known: dict[str, Any] | None = None) -> dict[str, Any]:
         """``known`` with age and sex of PID at ``moment``; what is still unknown comes from the feed's defaults, and is named."""
@@ -86,6 +97,13 @@ class Reading:
         sure = {name: value for name, value in found.items() if value is not None}
         supplied = {name: value for name, value in self.config.defaults.items() if name not in sure}
         return {**sure, **supplied, facts.DEFAULTS: sorted(supplied)} if supplied else sure
+
+    @cached_property
+    def person(self) -> str:
+        """A hash of birth date and sex (PID-7, PID-8), so that their correction is noticed; empty without either."""
+        pid = self.message.first("PID")
+        born, sex = pid.text(7), pid.text(8).upper()
+        return self.identities.digest("person", born, sex) if born or sex else ""
 
     @property
     def language(self) -> str | None:

@@ -4,15 +4,21 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from producers.fhir.gzipped import TooLargeError, unzip
 from producers.fhir.outcome import issue, operation_outcome
+from stream.errors import Refused
 
 FHIR_JSON = "application/fhir+json"
 
 #: A body that takes longer than this is given up, so that slow senders cannot hold all connections. Seconds.
 BODY_SECONDS = 120
+
+#: How a compressed body's Content-Encoding is written.
+GZIP = ("gzip", "x-gzip")
 
 
 class AnsweredError(Exception):
@@ -36,17 +42,28 @@ def answered(status: int, code: str, diagnostics: str, **headers: str) -> Answer
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """At most ``limit`` bytes; raises AnsweredError (408, 413, 415)."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise answered(415, "not-supported", "a compressed body is not taken")
+    """At most ``limit`` bytes, unpacked where they are gzip; raises AnsweredError (400, 408, 413, 415)."""
+    packing = request.headers.get("content-encoding", "").lower()
+    if packing not in ("", "identity", *GZIP):
+        raise answered(415, "not-supported", "of content encodings only gzip is taken")
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > 2 * limit:
         raise too_large(limit)
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _read_within(request, limit)
+            body = await _read_within(request, limit)
     except TimeoutError:
         raise answered(408, "timeout", f"the body took more than {BODY_SECONDS} seconds", Connection="close") from None
+    return await run_in_threadpool(_unpack, body, limit) if packing in GZIP else body
+
+
+def _unpack(packed: bytes, limit: int) -> bytes:
+    try:
+        return unzip(packed, limit)
+    except TooLargeError:
+        raise too_large(limit) from None
+    except Refused as error:
+        raise answered(400, "structure", f"the body is {error.reason}") from None
 
 
 async def _read_within(request: Request, limit: int) -> bytes:

@@ -1,9 +1,10 @@
 """The HTTP port: a Starlette application of all routes, and uvicorn on a thread that serves it."""
 
+import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
@@ -16,19 +17,26 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from producers.door import Door
+from producers.fhir.fetch import Fetcher
 from producers.fhir.metadata import capability_statement
+from producers.fhir.origins import Origins
+from producers.fhir.poll import Polling
 from producers.fhir.routes import FhirRoutes
+from producers.fhir.servers import read_servers
 from producers.http.body import FHIR_JSON, AnsweredError, answered
-from producers.http.edge import Edge
+from producers.http.edge import Edge, Room
 from producers.http.stow import StowRoutes
-from producers.http.token import RequireToken, check_bind
+from producers.http.token import RequireToken, Tokens, check_bind
 from stream.settings import BadSettingError
 
 #: Seconds that a stop waits for requests under way, then for the thread.
 GRACE_SECONDS = 5
 
-#: More connections at once are answered 503.
-MAX_CONNECTIONS = 256
+#: More requests at once are answered 503 with Retry-After.
+MAX_REQUESTS = 256
+
+#: More connections at once, idle ones too, are answered 503 without further words.
+MAX_CONNECTIONS = 1024
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>dxstream</title></head>
@@ -48,14 +56,18 @@ class HttpFeed:
     def __init__(self, door: Door, *, bind: str, port: int, token: str, ready: Callable[[], str | None]) -> None:
         self.bind = bind
         self.port = port
-        self.token = token
-        self._app = make_app(door, token=token, ready=ready)
+        servers = read_servers(door.feeds.feed("fhir"), os.environ)
+        self._tokens = Tokens(general=token, servers={one.name: one.sender_token for one in servers.values() if one.sender_token})
+        origins = Origins(door, servers, Fetcher(servers).fetch)
+        self._polling = Polling(origins)
+        fhir = FhirRoutes(door, origins, self._polling.wake)
+        self._app = make_app([*fhir.routes(), *StowRoutes(door).routes()], tokens=self._tokens, ready=ready)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Listen and serve; raises BadSettingError off loopback without a token, or when the port cannot be had."""
-        check_bind(self.bind, self.token)
+        check_bind(self.bind, self._tokens)
         listener = _listen(self.bind, self.port)
         self.port = listener.getsockname()[1]
         server = uvicorn.Server(_uvicorn_config(self._app))
@@ -64,16 +76,18 @@ class HttpFeed:
         self._thread.start()
         while not server.started and self._thread.is_alive():
             time.sleep(0.01)
+        self._polling.start()
 
     def stop(self) -> None:
         """Answer the requests under way, then end."""
+        self._polling.stop()
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(timeout=2 * GRACE_SECONDS)
 
 
-def make_app(door: Door, *, token: str, ready: Callable[[], str | None]) -> Starlette:
-    """The application with all routes."""
+def make_app(feeds: Sequence[Route], *, tokens: Tokens, ready: Callable[[], str | None]) -> Starlette:
+    """The application with the routes of the feeds and its own."""
 
     async def readyz(_: Request) -> Response:
         reason = await run_in_threadpool(ready)
@@ -84,12 +98,13 @@ def make_app(door: Door, *, token: str, ready: Callable[[], str | None]) -> Star
         Route("/healthz", _healthz),
         Route("/readyz", readyz),
         Route("/fhir/metadata", _metadata),
-        *FhirRoutes(door).routes(),
-        *StowRoutes(door).routes(),
+        *feeds,
     ]
     handlers: Any = {AnsweredError: _say_answered, HTTPException: _say_http, ClientDisconnect: _say_nothing}
-    middleware = [Middleware(Edge), Middleware(RequireToken, token=token)]
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    middleware = [Middleware(Edge), Middleware(Room, most=MAX_REQUESTS), Middleware(RequireToken, tokens=tokens)]
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    app.router.redirect_slashes = False  # senders of POST and PUT seldom follow
+    return app
 
 
 async def _page(_: Request) -> Response:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from db.accept import accept
 from db.engine import Database
-from db.stays import same_person
+from db.people import same_person
 from db.tables import cases, events, inputs, points
 from producers.door import Door
 from stream.arrival import AddResults, Arrival, JudgeNow, Merge, Move, Result, WriteNote

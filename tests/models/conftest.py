@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from model_samples import note_csv, scan_folder, stay_csv
 
+from models import bootstrap
 from models.catalogue import load
 from models.train import train
 
@@ -17,6 +18,13 @@ from models.train import train
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_draws():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "DRAWS", 20)
+        yield
 
 
 @pytest.fixture(scope="session")

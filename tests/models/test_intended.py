@@ -95,7 +95,7 @@ def test_a_kind_without_a_card_is_unmatched():
 def test_the_nearest_card_gives_the_reason():
     far = card("far", body_part={"one_of": ["KNEE"]}, view={"one_of": ["LL"]})
     near = card("near", body_part={"one_of": ["CHEST"]}, view={"one_of": ["LL"]})
-    with pytest.raises(Unmatched, match="near is not meant for view"):
+    with pytest.raises(Unmatched, match="near is not meant for this view"):
         match([far, near], "scan", {"body_part": "CHEST", "view": "AP"})
 
 

@@ -93,6 +93,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_contents")),
     )
     op.create_table(
+        "cursors",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("position", db.tables.Utc(timezone=True), nullable=False),
+        sa.Column("moved_at", db.tables.Utc(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_cursors")),
+    )
+    op.create_table(
+        "document_aliases",
+        sa.Column("known_as", sa.Text(), nullable=False),
+        sa.Column("case_key", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("known_as", name=op.f("pk_document_aliases")),
+    )
+    op.create_table(
         "events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("case_key", sa.Text(), nullable=False),
@@ -191,13 +204,27 @@ def upgrade() -> None:
         sa.Column("stay", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("at", db.tables.Utc(timezone=True), nullable=False),
+        sa.Column("recorded_at", db.tables.Utc(timezone=True), nullable=False),
         sa.Column("intensive", sa.Boolean(), nullable=True),
-        sa.Column("cancelled", sa.Boolean(), nullable=False),
+        sa.Column("person", sa.Text(), nullable=False),
         sa.Column("input_id", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_movements")),
     )
     with op.batch_alter_table("movements", schema=None) as batch_op:
         batch_op.create_index("ix_movements_stay", ["stay"], unique=False)
+
+    op.create_table(
+        "patients",
+        sa.Column("bare_key", sa.Text(), nullable=False),
+        sa.Column("patient_key", sa.Text(), nullable=False),
+        sa.Column("birth_date", sa.Text(), nullable=False),
+        sa.Column("sex", sa.Text(), nullable=False),
+        sa.Column("version_at", db.tables.Utc(timezone=True), nullable=True),
+        sa.Column("seen_at", db.tables.Utc(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("bare_key", name=op.f("pk_patients")),
+    )
+    with op.batch_alter_table("patients", schema=None) as batch_op:
+        batch_op.create_index("ix_patients_seen_at", ["seen_at"], unique=False)
 
     op.create_table(
         "points",
@@ -245,6 +272,24 @@ def upgrade() -> None:
             sqlite_where=sa.text("status = 'current'"),
             postgresql_where=sa.text("status = 'current'"),
         )
+
+    op.create_table(
+        "refusals",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("feed", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("first_at", db.tables.Utc(timezone=True), nullable=False),
+        sa.Column("at", db.tables.Utc(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_refusals")),
+        sa.UniqueConstraint("feed", "digest", name=op.f("uq_refusals_feed_digest")),
+    )
+    with op.batch_alter_table("refusals", schema=None) as batch_op:
+        batch_op.create_index("ix_refusals_at", ["at"], unique=False)
 
     op.create_table(
         "refused_points",
@@ -308,6 +353,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_refused_points_patient_key"))
 
     op.drop_table("refused_points")
+    with op.batch_alter_table("refusals", schema=None) as batch_op:
+        batch_op.drop_index("ix_refusals_at")
+
+    op.drop_table("refusals")
     with op.batch_alter_table("predictions", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_predictions_current", sqlite_where=sa.text("status = 'current'"), postgresql_where=sa.text("status = 'current'")
@@ -319,6 +368,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_points_base")
 
     op.drop_table("points")
+    with op.batch_alter_table("patients", schema=None) as batch_op:
+        batch_op.drop_index("ix_patients_seen_at")
+
+    op.drop_table("patients")
     with op.batch_alter_table("movements", schema=None) as batch_op:
         batch_op.drop_index("ix_movements_stay")
 
@@ -340,6 +393,8 @@ def downgrade() -> None:
         batch_op.drop_index("ix_events_dead", sqlite_where=sa.text("state = 'dead'"), postgresql_where=sa.text("state = 'dead'"))
 
     op.drop_table("events")
+    op.drop_table("document_aliases")
+    op.drop_table("cursors")
     op.drop_table("contents")
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.drop_index("ix_cases_patient_key")

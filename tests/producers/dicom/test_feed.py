@@ -299,7 +299,7 @@ def test_connections_that_fall_silent_are_closed(door: Door, monkeypatch: pytest
 def test_an_instance_that_would_not_fit_into_memory_ends_its_association(
     feed: DicomFeed, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producers.dicom.server.LONGEST_INSTANCE_BYTES", 300_000)
+    monkeypatch.setattr("producers.dicom.association.LONGEST_INSTANCE_BYTES", 300_000)
     assert "Status" not in send(feed.port, projection(PixelData=bytes(2_000_000)))
     assert send(feed.port, projection()).Status == 0
     assert len(rows(door, inputs)) == 1

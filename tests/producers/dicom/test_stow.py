@@ -106,3 +106,19 @@ def test_the_same_dataset_over_stow_and_the_folder_is_one_input(door: Door, tmp_
     folder.look()
     folder.look()
     assert len(rows(door)) == 1
+
+
+def test_a_failure_is_said_in_words_too(door: Door) -> None:
+    _, body = store_instances(door, [b"noise"])
+    assert body["0008119A"]["Value"][0]["00000902"]["Value"] == ["not a DICOM file: no DICM at byte 128"]
+
+
+def test_an_instance_of_another_study_than_the_request_names_is_not_taken(door: Door) -> None:
+    own, stray = projection(), projection()
+    status, body = store_instances(door, [file_of(own), file_of(stray)], own.StudyInstanceUID)
+    answer = Dataset.from_json(body)
+    assert status == 202
+    assert [one.ReferencedSOPInstanceUID for one in answer.ReferencedSOPSequence] == [own.SOPInstanceUID]
+    assert [one.ReferencedSOPInstanceUID for one in answer.FailedSOPSequence] == [stray.SOPInstanceUID]
+    assert answer.FailedSOPSequence[0].FailureReason == 0xA900
+    assert len(rows(door)) == 1

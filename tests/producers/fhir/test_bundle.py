@@ -1,5 +1,6 @@
 """Bundles and files: references, transactions and batches, lanes, movements of a stay."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from fhir_samples import SERVER, bundle, document, encounter, observation, patie
 
 from db.tables import cases, events, inputs, movements, points
 from producers.door import Door
+from producers.fhir import file
 from producers.fhir.file import parse_file
 from stream.errors import Refused
 
@@ -78,7 +80,7 @@ def test_a_message_keeps_what_goes_with_its_results(client, door):
     assert [row["disposition"] for row in rows(door, inputs)] == ["not_used", "not_used", "timeline"]
 
 
-@pytest.mark.parametrize("kind", ["history", "transaction-response", None])
+@pytest.mark.parametrize("kind", ["batch-response", "transaction-response", None])
 def test_a_bundle_of_a_type_that_is_not_taken_is_refused(client, kind):
     answer = client.post("/fhir", json=bundle(kind, observation()))
     assert (answer.status_code, answer.json()["issue"][0]["expression"]) == (422, ["Bundle.type"])
@@ -143,3 +145,31 @@ def test_a_file_that_is_no_resource_is_refused(door, raw):
     for name in ("a.json", "a.ndjson"):
         with pytest.raises(Refused):
             parse_file(raw, name, door=door, received_at=NOW)
+
+
+def test_a_compressed_file_is_unpacked_within_a_limit(door, monkeypatch):
+    raw = gzip.compress(json.dumps(observation()).encode())
+    for name in ("a.json.gz", "b.ndjson.gz", "A.JSON.GZ"):
+        assert len(parse_file(raw, name, door=door, received_at=NOW)) == 1
+    monkeypatch.setattr(file, "MOST_BYTES", 10)
+    for broken in (raw, raw[:20], b"not gzip", b""):
+        with pytest.raises(Refused):
+            parse_file(broken, "a.json.gz", door=door, received_at=NOW)
+
+
+@pytest.mark.parametrize("kind", ["message", "collection", "history", "searchset", "document", "subscription-notification"])
+def test_every_other_type_of_bundle_is_taken_entry_by_entry(client, door, kind):
+    answer = client.post("/fhir", json=bundle(kind, patient(), observation(), {"resourceType": "Claim"}))
+    assert (answer.json()["type"], statuses(answer)) == ("batch-response", ["201", "201", "422"])
+
+
+def test_a_message_may_be_sent_to_its_operation(client):
+    header = {"resourceType": "MessageHeader", "id": "h"}
+    assert statuses(client.post("/fhir/$process-message", json=bundle("message", header, observation()))) == ["201", "201"]
+
+
+def test_a_deletion_in_a_history_takes_nothing_back_and_says_so(client):
+    deleted = {"fullUrl": f"{SERVER}/Observation/na1", "request": {"method": "DELETE", "url": "Observation/na1"}}
+    history = bundle("history", observation())
+    history["entry"].append(deleted)
+    assert statuses(client.post("/fhir", json=history)) == ["201", "422"]

@@ -9,7 +9,7 @@ from fhir_samples import NOTE, attachment, bundle, document, loinc, observation,
 
 from db.tables import cases, events, inputs, points
 from producers.door import Door
-from producers.fhir.attachment import strip_tags
+from producers.markup import strip_tags
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import copy
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from fhir_samples import bundle, document, encounter, loinc, observation, patien
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from db.engine import Database
+from db.migrate import upgrade
 from producers.door import Door
 from producers.fhir.file import parse_file
 from stream.content import ContentStore
@@ -53,7 +56,10 @@ PLACES = _places(_WHOLE)[1:]
 def shut_door(tmp_path_factory: pytest.TempPathFactory) -> Door:
     """Nothing is submitted: only parsing is tried."""
     folder: Path = tmp_path_factory.mktemp("door")
-    return Door(intake=None, store=ContentStore(folder), identities=Identities(b"key"), feeds=FeedsConfig(folder))  # type: ignore[arg-type]
+    database = Database(f"sqlite:///{folder / 'dxstream.sqlite'}")
+    upgrade(database)
+    intake = SimpleNamespace(database=database)
+    return Door(intake=intake, store=ContentStore(folder), identities=Identities(b"key"), feeds=FeedsConfig(folder))  # type: ignore[arg-type]
 
 
 @settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

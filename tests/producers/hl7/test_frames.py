@@ -67,13 +67,18 @@ def test_a_vertical_tab_within_a_text_is_part_of_it() -> None:
 @pytest.mark.skipif(
     "DXSTREAM_TEST_FEEDS" not in os.environ, reason="set DXSTREAM_TEST_FEEDS to a folder with hl7/ to split real files"
 )
-def test_every_real_file_may_be_split_at_every_byte() -> None:
-    for path in (Path(os.environ["DXSTREAM_TEST_FEEDS"]) / "hl7").rglob("*.hl7"):
-        content = path.read_bytes()[:20_000].replace(b"\x0b", b"")
-        sent = framed(content)
-        for place in range(len(sent) + 1):
+@pytest.mark.parametrize("third", range(3))
+def test_every_real_file_may_be_split_at_every_byte(third: int) -> None:
+    """A long file: at every seventh byte, and at every one of the first and the last 1,000."""
+    files = sorted((Path(os.environ["DXSTREAM_TEST_FEEDS"]) / "hl7").rglob("*.hl7"))
+    for path in files[third::3]:
+        content = path.read_bytes().replace(b"\x0b", b"").replace(b"\x1c\x0d", b"\x0d")
+        sent = b"\x0b" + content + b"\x1c\x0d"
+        step = 1 if len(sent) <= 40_000 else 7
+        places = {*range(0, len(sent) + 1, step), *range(min(1000, len(sent))), *range(max(0, len(sent) - 1000), len(sent) + 1)}
+        for place in sorted(places):
             frames = Frames()
-            assert frames.feed(sent[:place]) + frames.feed(sent[place:]) == [content], path
+            assert frames.feed(sent[:place]) + frames.feed(sent[place:]) == [content], (path, place)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=20))

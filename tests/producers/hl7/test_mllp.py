@@ -1,5 +1,6 @@
 """The MLLP port with real sockets, a real ledger and a foreign client."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -32,7 +33,7 @@ from hl7_sender import (
 )
 
 from db import engine
-from db.tables import cases, events, inputs, movements, points
+from db.tables import aliases, cases, events, inputs, movements, points, refusals
 from producers.door import Door
 from producers.hl7.mllp import MllpFeed
 from producers.hl7.parse import split_batch
@@ -319,9 +320,38 @@ def test_the_transfer_into_intensive_care_is_the_origin_of_the_stay(door: Door, 
 @pytest.mark.parametrize(("event", "undone"), [("A01", "A11"), ("A02", "A12"), ("A03", "A13")])
 def test_a_cancel_undoes_its_movement(door: Door, sender: Sender, event: str, undone: str) -> None:
     sender.ask(adt(event, control_id="1"))
-    sender.ask(adt(undone, control_id="2"))
-    assert [row["cancelled"] for row in rows(door, movements)] == [True]
+    sender.ask(adt(undone, control_id="2", at="20261120100500"))
+    assert len(rows(door, movements)) == 2
     assert all(case["origin_at"] is None for case in rows(door, cases))
+
+
+@pytest.mark.parametrize(("event", "undone"), [("A01", "A11"), ("A02", "A12")])
+def test_a_cancel_that_overtook_its_movement_undoes_it(door: Door, sender: Sender, event: str, undone: str) -> None:
+    sender.ask(adt(undone, control_id="2", at="20261120100500"))
+    sender.ask(adt(event, control_id="1"))
+    assert rows(door, cases) == []
+
+
+def test_an_update_corrects_the_admission_and_the_birth_date(door: Door, sender: Sender) -> None:
+    sender.ask(adt("A01", control_id="1", f44="20261120083000"))
+    later = adt("A08", control_id="2", at="20261120113000", place="WARD", f44="20261120073000").replace(b"19610203", b"20150203")
+    assert code(sender.ask(later)) == "AA"
+    (case,) = rows(door, cases)
+    assert (case["origin_at"].hour, case["facts"]["age_years"]) == (7, 11.0)
+
+
+def test_a_merge_over_the_port_joins_two_numbers_and_told_twice_is_one(door: Door, sender: Sender) -> None:
+    def merge(number: str) -> bytes:
+        evn = "EVN|A40|20261120100000"
+        return message(header("ADT^A40", number), evn, patient(), "MRG|OLD^^^HOSP^MR")
+
+    sender.ask(adt("A01", control_id="1"))
+    strange = message(header("ORU^R01", "2"), patient("OLD^^^HOSP^MR"), order(), result())
+    assert code(sender.ask(strange)) == "AA"
+    assert [row["disposition"] for row in rows(door, inputs)] == ["collecting", "timeline"]
+    assert [code(sender.ask(merge(number))) for number in ("3", "4", "4")] == ["AA"] * 3
+    assert [row["disposition"] for row in rows(door, inputs)] == ["collecting", "collecting", "timeline", "not_used"]
+    assert len(rows(door, aliases)) == 1
 
 
 def test_an_edit_supersedes_and_a_cancel_retracts(door: Door, sender: Sender) -> None:
@@ -330,6 +360,32 @@ def test_an_edit_supersedes_and_a_cancel_retracts(door: Door, sender: Sender) ->
     assert [row["revision"] for row in rows(door, events)] == [1, 2]
     (case,) = rows(door, cases)
     assert case["retracted_revision"] == 2
+
+
+def test_an_edit_that_names_the_replacement_finds_the_case(door: Door, sender: Sender) -> None:
+    sent = [("T02", "D1", ""), ("T10", "D2", "D1"), ("T08", "D2", ""), ("T10", "D3", "D2"), ("T08", "D3", ""), ("T11", "D3", "")]
+    for number, (event, own, parent) in enumerate(sent):
+        text = "" if event == "T11" else f"{NOTE} Version {number}."
+        assert code(sender.ask(mdm(event, text, number=own, control_id=str(number), f13=parent))) == "AA"
+    (case,) = rows(door, cases)
+    assert [row["revision"] for row in rows(door, events)] == [1, 2, 3, 4, 5]
+    assert case["retracted_revision"] == 5
+
+
+def test_an_edit_that_overtook_the_replacement_holds(door: Door, sender: Sender) -> None:
+    sent = [("T02", "D1", ""), ("T08", "D2", ""), ("T10", "D2", "D1"), ("T08", "D1", "")]
+    for number, (event, own, parent) in enumerate(sent):
+        sender.ask(mdm(event, f"{NOTE} Version {number}.", number=own, control_id=str(number), f13=parent))
+    first, second = rows(door, cases)
+    assert (first["retracted_revision"], second["revision"], second["retracted_revision"]) == (1, 2, 0)
+    assert [row["disposition"] for row in rows(door, inputs)] == ["in_event", "in_event", "not_used", "in_event"]
+
+
+def test_a_later_stat_promotes_a_document_that_waits(door: Door, sender: Sender) -> None:
+    sender.ask(mdm("T02", control_id="1"))
+    assert [row["lane"] for row in rows(door, events)] == ["routine"]
+    sender.ask(mdm("T02", control_id="2") + b"TQ1|1||||||||STAT\r")
+    assert [row["lane"] for row in rows(door, events)] == ["stat"]
 
 
 def test_an_unfinished_document_becomes_an_event_when_it_is_released(door: Door, sender: Sender) -> None:
@@ -345,6 +401,70 @@ def test_stat_goes_to_its_own_lane(door: Door, sender: Sender) -> None:
     )
     sender.ask(frame)
     assert [row["lane"] for row in rows(door, events)] == ["stat"]
+
+
+# Who may send, and what is kept of what was refused
+
+
+def test_a_sender_that_is_not_on_the_list_is_turned_away_and_nothing_of_it_is_kept(door: Door) -> None:
+    door.feeds.folder.mkdir(exist_ok=True)
+    (door.feeds.folder / "feeds.toml").write_text('[hl7]\nallowed_senders = ["GATE", "HOSP"]\n', encoding="utf-8")
+    feed = MllpFeed(door, bind="127.0.0.1", port=0)
+    feed.start()
+    with Sender(feed.port) as one:
+        assert code(one.ask(oru(result()))) == "AA"
+        answer = one.ask(oru(result(), control_id="2").replace(b"LAB|HOSP", b"LAB|OTHER"))
+    feed.stop()
+    door.intake.stop()
+    assert segment(answer, "MSA")[1:] == ["AR", "2", "sender not allowed"]
+    assert segment(answer, "ERR")[2:4] == ["MSH^1^3", "103^Table value not found^HL70357"]
+    assert rows(door, refusals) == []
+    assert len(rows(door, inputs)) == 1
+
+
+def test_what_was_refused_is_kept_once_with_its_reason(door: Door, sender: Sender) -> None:
+    undecodable, strange = oru(result()).replace(b"JANE", b"J\xe4NE"), message(header("SIU^S12"), patient())
+    for frame in (undecodable, strange, undecodable):
+        sender.ask(frame)
+    door.intake.stop()
+    first, second = rows(door, refusals)
+    assert (first["content"], first["times"], first["place"]) == (undecodable, 2, "MSH^1^18")
+    assert (second["content"], second["reason"], second["size"]) == (strange, "message type not supported", len(strange))
+    assert first["digest"] == hashlib.sha256(undecodable).hexdigest()
+
+
+def test_a_refusal_is_answered_although_it_cannot_be_kept(
+    door: Door, sender: Sender, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.intake.database.engine.dispose()
+    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 200)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    assert code(sender.ask(b"hello")) == "AE"
+    assert time.monotonic() - began < 1
+    other.execute("ROLLBACK")
+    other.close()
+    door.intake.stop()
+    assert len(rows(door, refusals)) == 1
+
+
+def test_connections_are_bounded(door: Door) -> None:
+    feed = MllpFeed(door, bind="127.0.0.1", port=0, most_connections=2)
+    feed.start()
+    with Sender(feed.port) as one, Sender(feed.port) as two:
+        assert [code(sender.ask(oru(result()))) for sender in (one, two)] == ["AA", "AA"]
+        with Sender(feed.port) as three, contextlib.suppress(ConnectionError):
+            assert three.ask(oru(result())) == ""
+        assert code(one.ask(oru(result()))) == "AA"
+    for _ in range(100):
+        with Sender(feed.port) as four:
+            if four.ask(oru(result())):
+                break
+        time.sleep(0.05)
+    else:
+        pytest.fail("a place that was given up is not given again")
+    feed.stop()
 
 
 # Privacy
@@ -374,7 +494,7 @@ def test_a_fault_of_our_own_is_answered_and_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise ValueError(CANARY_NAME)
 
-    monkeypatch.setattr("producers.hl7.mllp.take_message", broken)
+    monkeypatch.setattr("producers.hl7.connection.take_message", broken)
     answer = sender.ask(oru(result()))
     assert segment(answer, "MSA")[1:] == ["AE", "1", "it cannot be read"]
     assert CANARY_NAME not in caplog.text

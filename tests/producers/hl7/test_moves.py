@@ -22,7 +22,7 @@ def desk(tmp_path: Path) -> Door:
         ("A01", "admit"),
         ("A02", "transfer"),
         ("A03", "discharge"),
-        ("A06", "admit"),
+        ("A06", "transfer"),
         ("A11", "cancel_admit"),
         ("A12", "cancel_transfer"),
         ("A13", "cancel_discharge"),
@@ -66,12 +66,28 @@ def test_another_visit_is_another_stay(desk: Door) -> None:
     assert len(stays) == 4
 
 
-@pytest.mark.parametrize(
-    ("event", "reason"), [("A04", "nothing to judge in ADT^A04"), ("A08", "no movement"), ("A31", "nothing to judge in ADT^A31")]
-)
+@pytest.mark.parametrize(("event", "reason"), [("A04", "nothing to judge in ADT^A04"), ("A31", "nothing to judge in ADT^A31")])
 def test_other_events_are_taken_and_not_used(desk: Door, event: str, reason: str) -> None:
     arrival = take(desk, adt(event)).arrival
     assert (arrival.asks, arrival.not_used) == ((), reason)
+
+
+def test_an_update_gives_the_admission_anew(desk: Door) -> None:
+    move = asked(desk, adt("A08", f44="20261120083000"))
+    assert (move.kind, move.at.hour, move.recorded_at.hour, move.intensive) == ("correct_admit", 8, 10, None)
+    assert asked(desk, adt("A08")).kind == "update"
+    assert take(desk, adt("A08", visit="")).arrival.not_used == "no visit to update"
+
+
+def test_a_corrected_birth_date_or_sex_is_noticed(desk: Door) -> None:
+    frames = [adt("A08"), adt("A08").replace(b"19610203", b"19610204"), adt("A08").replace(b"|F\r", b"|M\r")]
+    assert len({asked(desk, frame).person for frame in frames}) == 3
+    assert asked(desk, adt("A01")).person == asked(desk, adt("A08")).person
+
+
+def test_a_movement_is_recorded_when_evn_says_else_msh(desk: Door) -> None:
+    assert asked(desk, adt("A01", f44="20261120083000")).recorded_at.hour == 10
+    assert asked(desk, adt("A01", at="", f44="20261120083000")).recorded_at.hour == 11
 
 
 def test_a_merge_names_the_key_that_is_given_up(desk: Door) -> None:

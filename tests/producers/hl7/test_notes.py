@@ -50,6 +50,11 @@ def test_an_addendum_is_a_document_of_its_own(desk: Door) -> None:
     assert asked(desk, mdm("T06", number="D2", f13="D1")).case_key != asked(desk, mdm("T02")).case_key
 
 
+def test_a_replacement_is_known_by_its_own_number_too(desk: Door) -> None:
+    assert asked(desk, mdm("T10", number="D2", f13="D1")).known_as == asked(desk, mdm("T02", number="D2")).case_key
+    assert asked(desk, mdm("T10", number="D2")).known_as == asked(desk, mdm("T08", number="D2", f13="D1")).known_as == ""
+
+
 def test_a_replacement_goes_by_what_it_replaces(desk: Door) -> None:
     assert asked(desk, mdm("T10", number="D2", f13="D1")).case_key == asked(desk, mdm("T02")).case_key
 
@@ -108,7 +113,31 @@ def test_an_embedded_text_is_read(desk: Door, kind: str, encoding: str) -> None:
 
 def test_an_embedded_pdf_is_no_note(desk: Door) -> None:
     frame = mdm("T02", "") + b"OBX|1|ED|||^application^pdf^Base64^JVBERi0xLjQKJeLjz9MKJVBERi0xLjQKJeLjz9MK||||||F\r"
-    assert take(desk, frame).arrival.not_used == "not a note"
+    assert take(desk, frame).arrival.not_used == "an embedded document in PDF is not read"
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins", "reason"),
+    [
+        ("TEXT^RTF", "", "an embedded document in RTF is not read"),
+        ("TEXT^", r"{\rtf1\ansi ", "an embedded document in RTF is not read"),
+        ("text/xml^", "", "an embedded document in XML is not read"),
+        ("IM^JPEG", "", "an embedded document that is no text is not read"),
+        ("application^octet-stream", "", "an embedded document that is no text is not read"),
+    ],
+)
+def test_an_embedded_document_of_another_kind_is_not_used_and_named(desk: Door, kind: str, begins: str, reason: str) -> None:
+    sent = base64.b64encode((begins + NOTE).encode()).decode()
+    frame = mdm("T02", "") + f"OBX|1|ED|||^{kind}^Base64^{sent}||||||F\r".encode()
+    assert take(desk, frame).arrival.not_used == reason
+
+
+@pytest.mark.parametrize("kind", ["TEXT^HTML", "text/html^", "TEXT^"])
+def test_of_embedded_html_the_words_are_read(desk: Door, kind: str) -> None:
+    page = f"<!DOCTYPE html><html><head><title>x</title></head><body><p>{NOTE}</p><p>A &lt; B</p></body></html>"
+    sent = base64.b64encode(page.encode()).decode()
+    frame = mdm("T02", "") + f"OBX|1|ED|||^{kind}^Base64^{sent}||||||F\r".encode()
+    assert text_of(desk, frame) == NOTE + "\nA < B"
 
 
 def test_an_embedded_text_that_is_no_base64_is_refused(desk: Door) -> None:

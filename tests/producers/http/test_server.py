@@ -17,9 +17,10 @@ from fhir_samples import NOTE, attachment, bundle, document, observation, patien
 from pydicom.data import get_testdata_file
 
 from db.tables import inputs
-from producers.http import body as http_body
 from producers.door import Door
 from producers.fhir.routes import BODY_LIMIT
+from producers.http import body as http_body
+from producers.http import server as http_server
 from producers.http.server import HttpFeed
 from stream.content import INLINE_BYTES
 from stream.settings import BadSettingError
@@ -128,6 +129,12 @@ def test_an_address_that_names_something_else_is_400(client):
     assert client.put("/fhir/Observation/other", json=observation()).status_code == 400
 
 
+def test_a_slash_at_the_end_of_an_address_changes_nothing(client):
+    assert client.post("/fhir/Observation/", json=observation()).status_code == 201
+    assert client.put("/fhir/Observation/na1/", json=observation()).status_code == 200
+    assert client.get("/fhir/nothing/at/all/").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/fhir/Observation/1", 405), ("DELETE", "/fhir/Observation", 405)],
@@ -186,6 +193,58 @@ def test_a_database_that_cannot_be_had_is_503_with_retry_after(client, door):
     assert client.post("/fhir/Observation", json=observation()).status_code == 201
 
 
+def packed(resource: object) -> dict[str, object]:
+    headers = {"Content-Type": "application/fhir+json", "Content-Encoding": "gzip"}
+    return {"content": gzip.compress(json.dumps(resource).encode()), "headers": headers}
+
+
+def test_a_body_in_gzip_is_taken(client, door):
+    assert client.post("/fhir/Observation", **packed(observation())).status_code == 201
+    assert client.post("/fhir/Observation", json=observation()).status_code == 200
+    assert len(rows(door, inputs)) == 1
+
+
+def test_gzip_that_grows_over_the_limit_is_413_and_broken_gzip_400(client):
+    small = gzip.compress(b" " * (BODY_LIMIT + 1))
+    headers = {"Content-Type": "application/fhir+json", "Content-Encoding": "gzip"}
+    assert len(small) < 100_000
+    assert_outcome(client.post("/fhir", content=small, headers=headers), 413, "too-long")
+    for broken in (b"not gzip", small[:100], gzip.compress(b"") * 1000):
+        assert_outcome(client.post("/fhir", content=broken, headers=headers), 400, "structure")
+    assert_outcome(client.post("/fhir", content=b"x", headers={"Content-Encoding": "br"}), 415, "not-supported")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"If-None-Exist": "identifier=1"},
+        {"If-Match": 'W/"7"'},
+        {"If-None-Match": "*"},
+        {"If-Modified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"},
+        {"Prefer": "return=OperationOutcome"},
+        {"Prefer": "return=minimal, handling=strict"},
+        {"Accept": "application/fhir+xml"},
+    ],
+)
+def test_conditions_and_preferences_do_not_stand_in_the_way(client, header):
+    answer = client.put("/fhir/Observation/na1", json=observation(), headers=header)
+    assert (answer.status_code, answer.json()["resourceType"]) == (201, "OperationOutcome")
+
+
+def test_over_the_limit_of_requests_is_503_with_retry_after(door, monkeypatch):
+    monkeypatch.setattr(http_server, "MAX_REQUESTS", 1)
+    with running_http(door) as client, socket.create_connection(("127.0.0.1", client.base_url.port), timeout=10) as slow:
+        slow.sendall(b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        answer = client.post("/fhir/Observation", json=observation())
+        for _ in range(100):
+            if answer.status_code == 503:
+                break
+            answer = client.post("/fhir/Observation", json=observation())
+        assert_outcome(answer, 503, "throttled")
+        assert int(answer.headers["retry-after"]) > 0
+        assert client.get("/healthz").status_code == 200
+
+
 def multipart(*parts: bytes, kind: str = "application/dicom") -> dict[str, object]:
     body = b"".join(b"--edge\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n" for part in parts) + b"--edge--\r\n"
     return {"content": body, "headers": {"Content-Type": f'multipart/related; type="{kind}"; boundary=edge'}}
@@ -193,7 +252,7 @@ def multipart(*parts: bytes, kind: str = "application/dicom") -> dict[str, objec
 
 def test_instances_are_stored_over_stow_rs(client, door):
     whole = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
-    for path, parts, status in (("", [whole], 200), ("/1.2.3", [whole, b"half"], 202), ("", [b"half"], 409)):
+    for path, parts, status in (("", [whole], 200), ("/1.3.6.1.4.1.5962.1.2.1.20040119072730.12322", [whole, b"half"], 202), ("", [b"half"], 409)):
         answer = client.post(f"/dicom-web/studies{path}", **multipart(*parts))
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/dicom+json")
     assert len(rows(door, inputs)) == 1

@@ -1,0 +1,174 @@
+"""HL7 ORU messages per second over MLLP, durable before the ACK, beside the same loop with the store left out, in one run.
+
+``python bench/mllp.py [--rounds 3] [--seconds 5] [--connections 10] [--out build/mllp.json]``
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from db.engine import Database
+from db.migrate import upgrade
+from db.tables import inputs
+from dxstream.show import print_table
+from producers.door import Door
+from producers.hl7.mllp import MllpFeed
+from producers.intake import Intake
+from stream.arrival import Arrival, Receipt
+from stream.content import ContentStore
+from stream.feeds import FeedsConfig
+from stream.identity import Identities
+from stream.metrics import Measures
+from stream.ring import Bell, RingThread
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from servers import postgresql_binaries, running_postgresql  # noqa: E402 - the tests' own servers
+
+#: The store that is left out.
+STUB = "no store"
+
+
+class StubIntake:
+    """Answers at once and keeps nothing: what the port and the parser alone can do."""
+
+    def submit(self, _: Arrival) -> Future[Receipt]:
+        """A receipt that is there already."""
+        answer: Future[Receipt] = Future()
+        answer.set_result(Receipt(input_id=1, disposition="timeline"))
+        return answer
+
+
+def main() -> None:
+    """Rounds of every store in turn; medians at the end."""
+    options = arguments()
+    place = Path(tempfile.mkdtemp(prefix="dx-mllp-", dir=options.place))
+    measured: dict[str, list[dict[str, float]]] = {}
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        doors: dict[str, Callable[[int], Any]] = {STUB: lambda n: plain(place / f"stub{n}")}
+        doors["SQLite"] = lambda n: stored(f"sqlite:///{place / f'sqlite{n}' / 'ledger.sqlite'}", place / f"sqlite{n}")
+        if postgresql_binaries() and not options.sqlite_only:
+            server = stack.enter_context(running_postgresql(fsync=True))
+            doors["PostgreSQL"] = lambda n: stored(fresh(server, f"bench{n}"), place / f"postgresql{n}")
+        for number in range(options.rounds):
+            for name, opened in doors.items():
+                with opened(number) as door:
+                    measured.setdefault(name, []).append(run(door, options, f"{name[:2]}{number}"))
+    report(measured, options)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--connections", type=int, default=10)
+    parser.add_argument("--sqlite-only", action="store_true")
+    parser.add_argument("--place", type=Path, help="a folder on the disk to be measured")
+    parser.add_argument("--out", type=Path, default=Path("build/mllp.json"))
+    return parser.parse_args()
+
+
+def fresh(server: str, name: str) -> str:
+    """The URL of a new database on a server."""
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return server.rsplit("/", 1)[0] + f"/{name}"
+
+
+@contextmanager
+def plain(folder: Path) -> Iterator[Door]:
+    """A door without a ledger."""
+    yield door_at(folder, cast("Intake", StubIntake()))
+
+
+@contextmanager
+def stored(url: str, folder: Path) -> Iterator[Door]:
+    """A door as ``serve`` opens it."""
+    database = Database(url)
+    upgrade(database)
+    ring = RingThread(Bell("redis://127.0.0.1:1/0"))  # results alone ring nothing
+    ring.start()
+    intake = Intake(database, ring, Measures(), slot="bench")
+    intake.start()
+    yield door_at(folder, intake)
+    intake.stop()
+    ring.stop()
+    database.close()
+
+
+def door_at(folder: Path, intake: Intake) -> Door:
+    """What every feed needs."""
+    feeds = FeedsConfig(folder / "config")
+    return Door(intake=intake, store=ContentStore(folder), identities=Identities(b"bench", feeds.authorities), feeds=feeds)
+
+
+def run(door: Door, options: argparse.Namespace, seed: str) -> dict[str, float]:
+    """One round: figures of the senders, and what each side spent."""
+    feed = MllpFeed(door, bind="127.0.0.1", port=0)
+    feed.start()
+    command = [sys.executable, HERE / "mllp_sender.py", str(feed.port), str(options.connections), str(options.seconds), seed]
+    before = spent()
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    own = spent() - before
+    feed.stop()
+    figures: dict[str, float] = json.loads(said)
+    if isinstance(door.intake, Intake):
+        with door.intake.database.read() as connection:
+            kept = connection.execute(sa.select(sa.func.count()).select_from(inputs)).scalar_one()
+        if kept != figures["messages"]:
+            raise SystemExit(f"{figures['messages']} messages were acknowledged and {kept} are in the ledger")
+    sent = figures["cpu_seconds"]
+    return {
+        "per_second": figures["messages"] / figures["seconds"],
+        "milliseconds": figures["milliseconds"],
+        "receiver_cpu_ms": own * 1000 / figures["messages"],
+        "sender_cpu_ms": sent * 1000 / figures["messages"],
+        "sender_share": sent / (sent + own),
+    }
+
+
+def spent() -> float:
+    """CPU seconds of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def report(measured: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> None:
+    """A table, and all rounds as JSON."""
+    medians = {name: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]} for name, rounds in measured.items()}
+    limit = medians[STUB]["per_second"]
+    rows = [
+        [name, f"{one['per_second']:,.0f}", f"{one['per_second'] / limit:.0%}", f"{one['milliseconds']:.1f}",
+         f"{one['receiver_cpu_ms']:.2f}", f"{one['sender_cpu_ms']:.2f}", f"{one['sender_share']:.0%}"]
+        for name, one in medians.items()
+    ]  # fmt: skip
+    columns = ("store", "messages/s", "of no store", "ms to the ACK", "receiver CPU ms", "sender CPU ms", "senders' share")
+    print_table(f"ORU, 4 OBX, {options.connections} connections, medians of {options.rounds}", columns, rows)
+    where = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(
+        json.dumps({"medians": medians, "rounds": measured, "machine": where}, indent=1) + "\n", encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The course of a stay: its movements, replayed in the order of their recording, whatever order they came in. Knows no database.
+
+So a transfer may come before its admission, and a cancel before what it cancels.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+_UNDOES = {"cancel_admit": "admit", "cancel_transfer": "transfer", "cancel_discharge": "discharge"}
+_MOVES = frozenset(_UNDOES.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movement:
+    """One row of ``movements``; the kinds are those of ``stream.arrival.Move``."""
+
+    kind: str
+    at: datetime
+    recorded_at: datetime
+    intensive: bool | None
+    person: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """``origin``: the first admission or transfer into intensive care. ``left_at``: when the patient next left it.
+
+    ``person``: the latest hash of birth date and sex.
+    """
+
+    origin: datetime | None
+    left_at: datetime | None
+    person: str
+
+
+def replay(movements: Iterable[Movement]) -> Course:
+    """What all movements of a stay, given in the order of their arrival, come to."""
+    ordered = sorted(movements, key=lambda one: (one.recorded_at, one.kind in _UNDOES))
+    standing: list[Movement] = []
+    for movement in dict.fromkeys(ordered):  # a movement that is told again is one
+        _apply(standing, movement)
+    inward = [one.at for one in standing if one.kind in {"admit", "transfer"} and one.intensive]
+    origin = min(inward, default=None)
+    left = [one.at for one in standing if origin and one.at > origin and _leaves(one)]
+    person = next((one.person for one in reversed(ordered) if one.person), "")
+    return Course(origin=origin, left_at=min(left, default=None), person=person)
+
+
+def _leaves(movement: Movement) -> bool:
+    return movement.kind == "discharge" or (movement.kind == "transfer" and movement.intensive is False)
+
+
+def _apply(standing: list[Movement], movement: Movement) -> None:
+    if movement.kind in _UNDOES:
+        _remove(standing, movement)
+    elif movement.kind == "correct_admit":
+        _readmit(standing, movement.at, None)
+    elif movement.kind == "admit" and _readmit(standing, movement.at, movement.intensive):
+        return
+    elif movement.kind in _MOVES and not any(_same(one, movement) for one in standing):
+        standing.append(movement)
+
+
+def _same(one: Movement, other: Movement) -> bool:
+    return (one.kind, one.at, one.intensive) == (other.kind, other.at, other.intensive)
+
+
+def _remove(standing: list[Movement], cancel: Movement) -> None:
+    """The movement of the cancel's own time no longer stands, else the latest one of the kind."""
+    places = [place for place, one in enumerate(standing) if one.kind == _UNDOES[cancel.kind]]
+    if places:
+        del standing[max(places, key=lambda place: (standing[place].at == cancel.at, standing[place].at, place))]
+
+
+def _readmit(standing: list[Movement], at: datetime, intensive: bool | None) -> bool:
+    """A visit has one admission: told with another time, the later word holds. ``intensive`` None: whatever its location.
+
+    False when there is none.
+    """
+    for place, one in enumerate(standing):
+        if one.kind == "admit" and intensive in {None, one.intensive}:
+            standing[place] = replace(one, at=at)
+            return True
+    return False

@@ -1,0 +1,126 @@
+"""A stay's case gathers what falls into its window: whatever touches it has it judged, or judged again, once it is quiet."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from db.commit import Commit, more_urgent, promote
+from db.people import same_people
+from db.retract import retract
+from db.tables import case_inputs, cases, inputs, points
+from db.tally import dialect_insert
+from stream.arrival import Arrival
+
+#: A row of ``cases``, or what is known of it.
+Row = Mapping[str, Any] | sa.RowMapping
+
+
+def gather(commit: Commit, case: Row, lane: str, *, origin: datetime, facts: Row | None = None) -> dict[str, Any]:
+    """Something came for the stay: it is judged, or judged again, when it is complete and quiet. Gives the new values."""
+    first = case["first_touched_at"] or commit.now
+    return {
+        "lane": more_urgent(case["lane"], lane),
+        "facts": {**case["facts"], **(facts or {})},
+        "touched_at": commit.now,
+        "first_touched_at": first,
+        "close_at": commit.window.close_at(origin=origin, now=commit.now, first_touched=first),
+        "acquired_at": origin + commit.window.length,
+        "origin_at": origin,
+        "ends_at": origin + commit.window.length,
+    }
+
+
+_GATHERED = ("lane", "facts", "touched_at", "first_touched_at", "close_at", "acquired_at", "origin_at", "ends_at")
+_UPDATE = sa.update(cases).where(cases.c.id == sa.bindparam("case")).values({name: sa.bindparam(name) for name in _GATHERED})
+
+
+def write(connection: sa.Connection, gathered: Mapping[int, dict[str, Any]]) -> None:
+    """Write what ``gather`` gave, by the case's id."""
+    if gathered:
+        connection.execute(_UPDATE, [{"case": case_id, **values} for case_id, values in sorted(gathered.items())])
+
+
+def attach(commit: Commit, case_id: int, input_ids: Sequence[int]) -> None:
+    """These inputs belong to the case; the same one may be named again."""
+    _attach_all(commit, [{"case_id": case_id, "input_id": input_id} for input_id in input_ids])
+
+
+def _attach_all(commit: Commit, rows: Sequence[dict[str, int]]) -> None:
+    if rows:
+        commit.connection.execute(_attach_statement(commit.connection.dialect.name), rows)
+
+
+@cache
+def _attach_statement(dialect: str) -> sa.Insert:
+    return dialect_insert(dialect, case_inputs).on_conflict_do_nothing()
+
+
+def bring(commit: Commit, case: Row, keys: Sequence[str]) -> list[int]:
+    """Results of these patient keys that are here already and fall into the window belong to the stay; gives their inputs' ids."""
+    own = points.c.patient_key.in_(keys)
+    inside = (points.c.observed_at >= case["origin_at"]) & (points.c.observed_at <= case["ends_at"])
+    found = list(commit.connection.execute(sa.select(points.c.input_id).where(own, inside).distinct()).scalars())
+    attach(commit, case["id"], found)
+    waiting = inputs.c.id.in_(found) & (inputs.c.disposition == "timeline")
+    moved = sa.update(inputs).where(waiting).values(disposition="collecting").returning(inputs.c.feed)
+    for feed in commit.connection.execute(moved).scalars():
+        commit.counts["inputs", (feed, "timeline")] -= 1
+        commit.counts["inputs", (feed, "collecting")] += 1
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Touch:
+    """Results of one input changed at ``times``; those at ``removed`` were taken back."""
+
+    arrival: Arrival
+    input_id: int
+    times: frozenset[datetime]
+    removed: frozenset[datetime]
+
+
+def touch(commit: Commit, touches: Sequence[Touch]) -> set[int]:
+    """The stays whose window holds a change are judged (again); what was said with a removed result is retracted.
+
+    Gives the ids of the inputs that belong to a stay.
+    """
+    people = same_people(commit.connection, {one.arrival.patient_key for one in touches if one.times})
+    found = stays_of(commit.connection, {key for keys in people.values() for key in keys})
+    gathered: dict[int, dict[str, Any]] = {}
+    attached: list[dict[str, int]] = []
+    for one in touches:
+        for case in [case for key in people.get(one.arrival.patient_key, ()) for case in found.get(key, ())]:
+            inside = {at for at in one.times if case["origin_at"] <= at <= case["ends_at"]}
+            if inside:
+                gathered[case["id"]] = _touch_one(commit, case, one, inside)
+                attached.append({"case_id": case["id"], "input_id": one.input_id})
+    _attach_all(commit, attached)
+    write(commit.connection, gathered)
+    return {row["input_id"] for row in attached}
+
+
+def _touch_one(commit: Commit, case: dict[str, Any], one: Touch, inside: Collection[datetime]) -> dict[str, Any]:
+    if one.removed.intersection(inside):
+        retract(commit.connection, case["case_key"])
+    values = gather(commit, case, one.arrival.lane.value, origin=case["origin_at"])
+    if values["lane"] != case["lane"]:
+        promote(commit, case["case_key"], values["lane"])
+    case.update(values)
+    return values
+
+
+_OWN = cases.c.patient_key.in_(sa.bindparam("keys", expanding=True)) & (cases.c.modality == "lab") & cases.c.origin_at.is_not(None)
+_STAYS = sa.select(cases).where(_OWN).order_by(cases.c.id).with_for_update()
+
+
+def stays_of(connection: sa.Connection, keys: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """Patient key → its stays with an origin, locked."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if keys:
+        for row in connection.execute(_STAYS, {"keys": list(keys)}).mappings():
+            found.setdefault(row["patient_key"], []).append(dict(row))
+    return found

@@ -1,0 +1,98 @@
+"""An evaluation as one HTML page: figures with their intervals, pictures inside. It calls no other host."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from models.card import Card
+from models.evaluate import Scored
+from models.pictures import calibration_picture, confusion_picture, curves, precision_curve, roc_curve
+
+STYLE = (
+    "body{font:15px system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #ddd}"
+    "figure{display:inline-block;margin:.5rem}figcaption{text-align:center;color:#555}img{max-width:100%}"
+)
+#: The page may load nothing from anywhere; its pictures are inside.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+LEARNING_CURVE = "learning-curve.png"
+
+
+def pictures(card: Card, scored: Sequence[Scored], told: Mapping[str, Any]) -> dict[str, bytes]:
+    """Caption → PNG; the learning curve too where it lies beside the card. Empty when nothing could be scored."""
+    kept = [one for one in scored if one.chance is not None]
+    if not kept:
+        return {}
+    truth, chance = np.array([one.truth for one in kept]), np.array([one.chance for one in kept], np.float64)
+    first = 0 if card.exclusive else 1
+    named = [(label, truth == place + first, chance[:, place]) for place, label in enumerate(card.labels)]
+    sure, right = named[0][2], named[0][1]
+    if card.exclusive:
+        sure, right = chance.max(axis=1), chance.argmax(axis=1) == truth
+    found = {
+        "ROC": curves(named, roc_curve, ("1 - specificity", "sensitivity")),
+        "Precision and recall": curves(named, precision_curve, ("recall", "precision")),
+        "Calibration": calibration_picture(right, sure),
+        "Confusion": confusion_picture(told["confusion"], card.classes),
+    }
+    path = card.folder / LEARNING_CURVE
+    return {**found, "Learning curve": path.read_bytes()} if path.is_file() else found
+
+
+def page(card: Card, scored: Sequence[Scored], told: Mapping[str, Any]) -> str:
+    """The whole page as HTML text. ``told``: what ``models.evaluate.report`` gave."""
+    title = escape(f"{card.name} {card.version}")
+    shown = "".join(_picture(caption, png) for caption, png in pictures(card, scored, told).items())
+    parts = [
+        f"<h1>{title}</h1><p>{escape(card.task)}</p>",
+        f"<p>Part: {escape(str(told.get('part', 'all')))}. Model digest: <code>{card.digest}</code>.</p>",
+        "<p>In brackets: 95 % intervals, patients drawn with replacement.</p>",
+        "<h2>All inputs</h2>" + _table(told),
+        shown,
+        f"<h2>Inputs that every gate lets pass (coverage {_number(told['coverage'])})</h2>" + _table(told["accepted"]),
+        _named("Operating points", told.get("operating_points", {})),
+        _named("Classes", told.get("per_class", {})),
+        _named("Groups of patients", told.get("groups", {})),
+        "<h2>What the card says</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in card.notes) + "</ul>",
+    ]
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title}</title>'
+    return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n'
+
+
+def _picture(caption: str, png: bytes) -> str:
+    source = b64encode(png).decode()
+    return f'<figure><img alt="{caption}" src="data:image/png;base64,{source}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _table(told: Mapping[str, Any]) -> str:
+    """Every plain figure, one a row."""
+    names = [name for name, value in told.items() if isinstance(value, int | float)]
+    rows = "".join(f"<tr><th>{name}</th><td>{_cell(told, name)}</td></tr>" for name in names)
+    return f"<table>{rows}</table>"
+
+
+def _named(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row a name; empty without any."""
+    if not rows:
+        return ""
+    names = [name for name in next(iter(rows.values())) if name != "intervals"]
+    head = "".join(f"<th>{name}</th>" for name in names)
+    cells = {one: "".join(f"<td>{_cell(row, name)}</td>" for name in names) for one, row in rows.items()}
+    body = "".join(f"<tr><th>{escape(one)}</th>{row}</tr>" for one, row in cells.items())
+    return f"<h2>{title}</h2><table><tr><th></th>{head}</tr>{body}</table>"
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    ends = row.get("intervals", {}).get(name)
+    between = f" [{_number(ends[0])}, {_number(ends[1])}]" if ends else ""
+    return _number(row.get(name)) + between
+
+
+def _number(value: Any) -> str:
+    """Three decimals, whole numbers as they are, a dash for what is not defined."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))

@@ -1,0 +1,56 @@
+"""What one site says of a model: its prevalence, its threshold. The card, and so its digest, stays as it is.
+
+``site.toml`` in the folder of cards (DXSTREAM_MODELS), a table for each card by name::
+
+    ["lab-icu-mortality"]
+    prevalence = { "in-hospital death" = 0.08 }
+    threshold = { "in-hospital death" = 0.2 }
+
+With another prevalence π' than the one π that the card was calibrated for, a finding's logit moves by
+logit(π') - logit(π) (Saerens, Latinne and Decaestecker 2002), and its threshold with it, so that the same inputs stay
+positive; a threshold that the site sets is used as it stands.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import log
+from pathlib import Path
+
+from stream.errors import DxstreamError
+
+SITE_FILE = "site.toml"
+
+
+class BadSite(DxstreamError):
+    """A site.toml that cannot be read, or that says what cannot be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """``prevalence`` and ``threshold`` by finding, each between 0 and 1, ends left out."""
+
+    prevalence: Mapping[str, float] = field(default_factory=dict)
+    threshold: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for shares in (self.prevalence, self.threshold):
+            for finding, value in shares.items():
+                if not isinstance(value, float) or not 0.0 < value < 1.0:
+                    raise BadSite(f"{SITE_FILE}: {finding}: {value} is not between 0 and 1")
+
+
+def read_sites(folder: Path) -> dict[str, Site]:
+    """Card name → what the site says of it; empty without a file. Raises BadSite."""
+    path = folder / SITE_FILE
+    if not path.is_file():
+        return {}
+    try:
+        return {name: Site(**table) for name, table in tomllib.loads(path.read_text(encoding="utf-8")).items()}
+    except (TypeError, AttributeError, ValueError) as error:
+        raise BadSite(f"{path}: {error}") from error
+
+
+def logit(share: float) -> float:
+    """ln(p / (1 - p)) of a probability between 0 and 1, ends left out."""
+    return log(share / (1.0 - share))

@@ -1,0 +1,71 @@
+"""What lies behind an ``attachment.url``, fetched from servers that the configuration lists for it and from nowhere else."""
+
+import threading
+
+from producers.fhir.around import Fetched, NoTextError
+from producers.fhir.attachment import read_base64
+from producers.fhir.client import Answer, address_on, get
+from producers.fhir.elements import element, read_json, text
+from producers.fhir.servers import Server, Servers
+from stream.errors import Refused, Temporary
+
+#: The most bytes of one attachment: text and HTML of documents are far smaller.
+MOST_BYTES = 8 * 2**20
+
+#: One fetch may take so long, in seconds; while it does, its sender waits for an answer.
+FETCH_SECONDS = 10.0
+
+#: So many at the same time; those that find no place within PLACE_SECONDS are told to come again, since each holds a thread.
+AT_ONCE = 4
+PLACE_SECONDS = 1.0
+
+_BINARY = ("application/fhir+json", "application/json+fhir")
+
+
+class Fetcher:
+    """Gives ``Around.fetch`` for a set of servers."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = [server for server in servers.values() if server.attachments]
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+
+    def fetch(self, address: str, source: str, kind: str) -> Fetched | None:
+        """The bytes behind an address, a relative one on ``source``; None when it is on none of the servers.
+
+        Raises NoTextError for what is not there, too large or of another media type, Temporary when the server is away.
+        """
+        found = self._place(address, source)
+        if found is None:
+            return None
+        if not self._places.acquire(timeout=PLACE_SECONDS):
+            raise Temporary("too many attachments are being fetched")
+        try:
+            answer = get(*found, accept=f"{kind}, application/fhir+json;q=0.5", limit=MOST_BYTES, seconds=FETCH_SECONDS)
+            return _read(answer, kind)
+        except Refused as error:
+            raise NoTextError(f"attachment cannot be fetched: {error.reason}") from None
+        finally:
+            self._places.release()
+
+    def _place(self, address: str, source: str) -> tuple[Server, str] | None:
+        relative = "://" not in address
+        for server in self._servers:
+            full = address_on(server, address) if not relative or source == server.url else ""
+            if full:
+                return server, full
+        return None
+
+
+def _read(answer: Answer, kind: str) -> Fetched:
+    """The bytes themselves, or those inside a Binary resource; raises Refused."""
+    if answer.status != 200:
+        raise Refused(f"the server answers {answer.status}")
+    if answer.kind in _BINARY:
+        binary = read_json(answer.body)
+        inside = element({"binary": binary}, "binary")
+        stated = text(inside, "contentType").lower().partition(";")
+        if stated[0].strip() == kind and text(inside, "data"):
+            return Fetched(body=read_base64(text(inside, "data"), ""), parameters=stated[2])
+    if answer.kind != kind:
+        raise Refused("its media type is another one")
+    return Fetched(body=answer.body, parameters=answer.parameters)

@@ -1,0 +1,69 @@
+"""A site's prevalence and threshold change what is said, never which model said it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.card import BadCard, read_card
+from models.catalogue import find_card, list_cards
+from models.judge import judge
+from models.site import BadSite, Site, read_sites
+
+
+def finding(card, logit):
+    return judge(card, np.array([logit]), 0.0, {}).findings[0]
+
+
+def test_the_odds_move_by_the_ratio_of_the_prevalence_odds(lab_card):
+    known = replace(lab_card, prevalence={"failure": 0.5})
+    site = replace(known, site=Site(prevalence={"failure": 0.2}))
+    before, after = finding(known, 0.3).probability, finding(site, 0.3).probability
+    assert (after / (1 - after)) / (before / (1 - before)) == pytest.approx(0.25)
+
+
+def test_another_prevalence_leaves_the_same_inputs_positive(lab_card):
+    site = replace(lab_card, site=Site(prevalence={"failure": 0.05}))
+    for logit in np.linspace(-4, 4, 41):
+        assert finding(site, logit).positive == finding(lab_card, logit).positive
+
+
+def test_the_threshold_as_used_stands_in_the_finding(lab_card):
+    site = replace(lab_card, site=Site(threshold={"failure": 0.9}))
+    assert finding(site, 0.0).threshold == 0.9
+    assert finding(site, 40.0).positive
+
+
+def test_the_judgement_says_what_the_site_set(lab_card):
+    site = replace(lab_card, site=Site(prevalence={"failure": 0.05}))
+    assert judge(site, np.array([0.1]), 0.0, {}).details["site"] == {"prevalence": {"failure": 0.05}}
+    assert "site" not in judge(lab_card, np.array([0.1]), 0.0, {}).details
+
+
+def test_classes_that_exclude_each_other_still_add_up(note_card):
+    site = replace(note_card, site=Site(prevalence={"skin": 0.9}))
+    logits = np.array([0.2, 0.1, 0.1])
+    said, plain = (judge(card, logits, 0.0, {}).findings for card in (site, note_card))
+    assert sum(one.probability for one in said) == pytest.approx(1)
+    assert said[2].probability > plain[2].probability
+
+
+def test_site_toml_is_read_and_the_digest_stays(tmp_path):
+    before = find_card("lab-icu-mortality")
+    (tmp_path / "site.toml").write_text('[lab-icu-mortality]\nprevalence = { "in-hospital death" = 0.08 }\n')
+    after = find_card("lab-icu-mortality", tmp_path)
+    assert after.site.prevalence == {"in-hospital death": 0.08}
+    assert after.digest == before.digest
+
+
+@pytest.mark.parametrize("text", ["[a]\nprevalence = { x = 1.0 }", "[a]\nother = 1", "not toml", "a = 1", "[a]\nthreshold = 0.2"])
+def test_what_cannot_be_is_refused(tmp_path, text):
+    (tmp_path / "site.toml").write_text(text)
+    with pytest.raises(BadSite):
+        read_sites(tmp_path)
+
+
+def test_a_card_does_not_bring_a_site(tmp_path):
+    (tmp_path / "card.json").write_text('{"site": {}}')
+    with pytest.raises(BadCard):
+        read_card(tmp_path)
