@@ -49,9 +49,20 @@ class Accepted:
     rings: dict[str, list[int]]
 
 
-def accept(connection: sa.Connection, now: datetime, arrivals: Sequence[Arrival], *, slot: str, window: Window) -> Accepted:
-    """Write a group; raises what the database raises, and then nothing of the group is kept."""
-    commit = Commit(connection=connection, now=now, window=window)
+def accept(
+    connection: sa.Connection,
+    now: datetime,
+    arrivals: Sequence[Arrival],
+    *,
+    slot: str,
+    window: Window,
+    waited: Sequence[float] = (),
+) -> Accepted:
+    """Write a group; raises what the database raises, and then nothing of the group is kept.
+
+    ``waited``: seconds since each arrival was submitted.
+    """
+    commit = Commit(connection=connection, now=now, window=window, waited=dict(zip(map(id, arrivals), waited, strict=False)))
     _hold(connection, arrivals)
     known = _known(connection, arrivals)
     fresh = {_name(arrival): arrival for arrival in arrivals if _name(arrival) not in known}
@@ -141,7 +152,7 @@ def _judge_now(commit: Commit, arrivals: Sequence[Arrival]) -> list[int | None]:
         if ask.case_key not in taken:
             taken.add(ask.case_key)
             places.append(place)
-            rows.append(_event_row(arrival, ask, commit.now))
+            rows.append(_event_row(arrival, ask, commit))
     if rows:
         commit.connection.execute(sa.insert(cases), [_case_row(row, commit.now) for row in rows])
     for place, event_id in zip(places, commit.add_events(rows), strict=True):
@@ -149,7 +160,7 @@ def _judge_now(commit: Commit, arrivals: Sequence[Arrival]) -> list[int | None]:
     return ids
 
 
-def _event_row(arrival: Arrival, ask: JudgeNow, now: datetime) -> dict[str, Any]:
+def _event_row(arrival: Arrival, ask: JudgeNow, commit: Commit) -> dict[str, Any]:
     return {
         "case_key": ask.case_key,
         "revision": 1,
@@ -157,11 +168,12 @@ def _event_row(arrival: Arrival, ask: JudgeNow, now: datetime) -> dict[str, Any]
         "lane": arrival.lane.value,
         "feed": arrival.feed,
         "patient_key": arrival.patient_key,
-        "received_at": now,
+        "received_at": commit.now,
         "acquired_at": ask.acquired_at,
-        "as_of": ask.acquired_at or now,
+        "as_of": ask.acquired_at or commit.now,
         "facts": dict(ask.facts),
         "digest": arrival.content.digest,
+        "accept_seconds": commit.waited.get(id(arrival)),
         "gather_seconds": 0.0,
     }
 

@@ -1,7 +1,7 @@
 """The one transaction at the door: what every ask needs of it and adds to it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -36,6 +36,8 @@ class Commit:
     window: Window
     counts: Counts = field(default_factory=Counter)
     rings: dict[str, list[int]] = field(default_factory=dict)
+    #: id() of an arrival of the group → seconds since it was submitted.
+    waited: Mapping[int, float] = field(default_factory=dict)
 
     def keep(self, pieces: Sequence[Content]) -> None:
         """Small contents become rows; the same content twice is one row."""

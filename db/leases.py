@@ -1,5 +1,6 @@
 """Who may work: a row an incarnation of a worker, with a lease that its heartbeat renews and a keeper ends."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from db.tables import events, workers
-from db.tally import Counts
+from db.tally import Counts, raise_tallies
 from stream.errors import Fatal
 
 #: A lease lasts so long after a heartbeat …
@@ -34,8 +35,10 @@ class WorkerRow:
 def enlist(connection: sa.Connection, now: datetime, row: WorkerRow) -> int:
     """Begin an incarnation; earlier ones of the same name and host have ended, and their events are released."""
     earlier = sa.select(workers.c.id).where(workers.c.name == row.name, workers.c.host == row.host, workers.c.ended_at.is_(None))
+    counts: Counts = Counter()
     for worker_id in connection.execute(earlier).scalars().all():
-        end_worker(connection, now, worker_id, crashed=True)
+        end_worker(connection, now, worker_id, crashed=True, counts=counts)
+    raise_tallies(connection, row.name, counts)
     values = {**vars(row), "started_at": now, "lease_until": now + LEASE, "progress_at": now, "claimed_at": now}
     worker_id = connection.execute(sa.insert(workers).returning(workers.c.id), values).scalar_one()
     return int(worker_id)

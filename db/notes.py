@@ -33,7 +33,7 @@ def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Ou
     if not ask.available:
         commit.connection.execute(sa.insert(case_inputs), {"case_id": case_id, "input_id": input_id})
         return Outcome("collecting", "the document waits to be released")
-    event_id = _ask(commit, case_key, values)
+    event_id = _ask(commit, arrival, case_key, values)
     settle(commit.connection, case_id, commit.counts, disposition="in_event", event_id=event_id)
     return Outcome("in_event", event_id=event_id)
 
@@ -79,11 +79,12 @@ def _values(commit: Commit, arrival: Arrival, ask: WriteNote, case: sa.RowMappin
     }
 
 
-def _ask(commit: Commit, case_key: str, values: Mapping[str, Any]) -> int:
+def _ask(commit: Commit, arrival: Arrival, case_key: str, values: Mapping[str, Any]) -> int:
     copied = ("modality", "lane", "feed", "patient_key", "revision", "facts", "digest", "acquired_at")
     row = {name: values[name] for name in copied}
     as_of = values["acquired_at"] or commit.now
     row |= {"case_key": case_key, "received_at": commit.now, "as_of": as_of, "gather_seconds": 0.0}
+    row["accept_seconds"] = commit.waited.get(id(arrival))
     (event_id,) = commit.add_events([row])
     return event_id
 

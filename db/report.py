@@ -8,6 +8,9 @@ import sqlalchemy as sa
 
 from db.tables import aliases, cases, events, findings, inputs, predictions, workers
 
+#: How the reason of a dead event begins that somebody has dropped.
+DROPPED = "dropped: "
+
 DISPOSITIONS = ("collecting", "in_event", "timeline", "not_used")
 STATES = ("waiting", "delayed", "leased", "done", "dead")
 OUTCOMES = ("predicted", "rejected", "unmatched")
@@ -72,9 +75,10 @@ def queues(connection: sa.Connection, now: datetime) -> list[dict[str, Any]]:
 
 
 def depths(connection: sa.Connection, now: datetime) -> dict[tuple[str, str, str], int]:
-    """(modality, lane, state) → events, for the states waiting, delayed, leased and dead."""
+    """(modality, lane, state) → events, for the states waiting, delayed, leased and dead (without those dropped)."""
     open_states = events.c.state.in_(("waiting", "leased", "dead"))
     query = sa.select(events.c.modality, events.c.lane, _state(now), sa.func.count()).where(open_states)
+    query = query.where(~((events.c.state == "dead") & events.c.reason.like(f"{DROPPED}%")))
     rows = connection.execute(query.group_by(events.c.modality, events.c.lane, "shown"))
     return {(modality, lane, state): int(number) for modality, lane, state, number in rows}
 
@@ -159,8 +163,8 @@ def retry_dead(connection: sa.Connection, ids: Sequence[int]) -> int:
 
 def drop_dead(connection: sa.Connection, ids: Sequence[int]) -> int:
     """Say that nobody will look at these again; the rows stay, dead."""
-    dead = (events.c.state == "dead") & (events.c.id.in_(ids)) & ~events.c.reason.like("dropped: %")
-    return connection.execute(sa.update(events).where(dead).values(reason=sa.literal("dropped: ").concat(events.c.reason))).rowcount
+    dead = (events.c.state == "dead") & (events.c.id.in_(ids)) & ~events.c.reason.like(f"{DROPPED}%")
+    return connection.execute(sa.update(events).where(dead).values(reason=sa.literal(DROPPED).concat(events.c.reason))).rowcount
 
 
 def _rows(connection: sa.Connection, query: Any) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from db.tables import slots
 from db.tally import insert_for
 
-#: Samples whose name ends so are added up over slots and restarts; the others are gauges.
+#: Samples whose name ends so are added up over slots and restarts; the others are gauges that only rise (time stamps).
 _SUMMED = ("_bucket", "_sum", "_count")
 
 Samples = list[list[Any]]
@@ -21,7 +21,7 @@ class Slot:
     def __init__(self, connection: sa.Connection, name: str) -> None:
         self.name = name
         stored = connection.execute(sa.select(slots.c.samples).where(slots.c.name == name)).scalar()
-        self._base: Samples = [sample for sample in stored or [] if sample[0].endswith(_SUMMED)]
+        self._base: Samples = stored or []
 
     def write(self, connection: sa.Connection, now: datetime, samples: Samples) -> None:
         """Keep what this process has measured so far."""

@@ -30,7 +30,10 @@ WORDS = {
     "docs/": "for users and for those who carry this on",
     "docs/decisions/": "question, answer, what was given up, what was measured",
     "ops/": "what stands around the services",
-    "ops/grafana/": "Grafana's provisioning",
+    "ops/autoscaling/": "an example on waiting + leased",
+    "ops/grafana/": "Grafana's provisioning and dashboards",
+    "ops/rules/": "recording and alert rules, with their unit tests",
+    "docs/runbooks/": "what to do, a page an alert",
     "ops/prometheus.yml": "what Prometheus scrapes",
     "ops/requirements-producer.txt": "what a producer's image installs",
     "ops/requirements-worker.txt": "what a worker's image installs, torch aside",
@@ -45,15 +48,27 @@ WORDS = {
 }
 
 #: Folders that are one line in the README, whatever they hold.
-CLOSED = ("models/weights/", "ops/grafana/", "tests/", "docs/decisions/", "db/migrations/")
+CLOSED = (
+    "db/migrations/",
+    "docs/decisions/",
+    "docs/runbooks/",
+    "models/weights/",
+    "ops/autoscaling/",
+    "ops/grafana/",
+    "ops/rules/",
+    "tests/",
+)
 
 
 def tracked() -> list[str]:
     """Files that git knows, and those that it would take."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return sorted(line for line in listed.stdout.splitlines() if (ROOT / line).exists())
 
 

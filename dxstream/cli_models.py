@@ -1,6 +1,7 @@
 """``models list | train | evaluate | activate``: list, train and evaluate need no home."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,13 +41,17 @@ def list_models(home: Path | None, *, as_json: bool) -> None:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--epochs", type=int, default=None, help="As many as the recipe says unless told otherwise.")
 @click.option("--device", default="cpu", show_default=True)
+@click.option("--folds", default=0, help="Cross-validate with so many folds instead; the table goes to folds.json.")
+@click.option("--init", default=None, help="A card, named or by its folder, whose weights to start from.")
+@click.option("--architecture", default=None, help="A textbook network: scan cnn3, cnn2, lenet; lab lstm128, rnn.")
+@click.option("--freeze", is_flag=True, help="Of the weights of --init train only the last layer.")
 @JSON
 @main_errors
-def train(kind: str, data: Path, out: Path, seed: int, epochs: int | None, device: str, *, as_json: bool) -> None:
+def train(kind: str, data: Path, out: Path, *, as_json: bool, **options: Any) -> None:
     """Train a model of KIND on --data and write its card to --out."""
     from models.commands import train_command  # noqa: PLC0415
 
-    summary = train_command(kind, data, out, seed=seed, device=device, epochs=epochs)
+    summary = train_command(kind, data, out, **options)
     if as_json:
         print_json(summary)
     else:

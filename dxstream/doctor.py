@@ -16,6 +16,7 @@ from db.timeline import analytes_not_seen_since
 from dxstream.home import read_addresses
 from models.card import BadCard, check_files
 from models.catalogue import list_cards
+from producers.fhir.servers import read_servers
 from stream.content import FREE_BYTES_WATERMARK
 from stream.errors import DxstreamError, Temporary
 from stream.feeds import FeedsConfig
@@ -124,6 +125,7 @@ def _config(settings: Settings) -> Iterator[Row]:
         config = FeedsConfig(settings.config)
         for name in ("dicom", "hl7", "fhir", "folder"):
             config.feed(name)
+        read_servers(config.feed("fhir"), os.environ)
         there = (settings.config / "feeds.toml").exists()
         yield _either("feeds.toml", "none; every feed is in UTC and has no defaults", good=there, else_="note")
     except (DxstreamError, ValueError) as error:

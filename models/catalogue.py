@@ -19,6 +19,11 @@ ARCHITECTURES = {
     "residual-cnn": "models.scan",
     "gru-window": "models.lab",
     "bilstm-attention": "models.note",
+    "cnn3": "models.textbook",
+    "cnn2": "models.textbook",
+    "lenet": "models.textbook",
+    "lstm128": "models.textbook",
+    "rnn": "models.textbook",
 }
 
 

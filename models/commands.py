@@ -1,7 +1,7 @@
 """What the command line calls for ``models list | train | evaluate``: plain values in, plain data out, no click."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.card import Card
-from models.catalogue import list_cards
+from models.catalogue import find_card, list_cards
 
 
 def list_command(*folders: Path) -> list[dict[str, Any]]:
@@ -38,18 +38,25 @@ def train_command(
     data: str | Path,
     out: str | Path,
     *,
-    seed: int = 0,
-    device: str = "cpu",
-    epochs: int | None = None,
+    folds: int = 0,
+    init: str | Path | None = None,
     progress: bool = True,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Trains, with a progress bar on standard error, and gives the new card's summary."""
-    from models.train import silent, train  # noqa: PLC0415  # torch is loaded only now
+    """Trains, with a progress bar on standard error, and gives the new card's summary, or that of ``folds`` folds.
 
-    if not progress:
-        return summary(train(kind, data, out, seed=seed, device=device, epochs=epochs, tell=silent))
-    with _bar() as tell:
-        return summary(train(kind, data, out, seed=seed, device=device, epochs=epochs, tell=tell))
+    ``init``: a card, named or by its folder, to start from; ``options``: those of ``models.train.train``.
+    """
+    from models.folds import cross_validate  # noqa: PLC0415  # torch is loaded only now
+    from models.train import train  # noqa: PLC0415
+
+    if init is not None:
+        options["init"] = find_card(init)
+    with _bar() if progress else nullcontext() as tell:
+        told = {"tell": tell} if tell else {}
+        if folds:
+            return cross_validate(kind, data, out, folds, **options, **told)
+        return summary(train(kind, data, out, **options, **told))
 
 
 @contextmanager

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from models.calibrate import fit_temperature
+from models.checkpoint import Checkpoint, Course
 from models.model import Model, Prepared
-from models.recipe import Recipe
+from models.recipe import Augment, Recipe
 
 #: Told after every epoch: what is trained, epochs done, epochs at most, validation loss.
 Tell = Callable[[str, int, int, float], None]
@@ -40,72 +42,84 @@ def class_weights(truth: NDArray[np.int64], classes: int) -> NDArray[np.float64]
 
 
 def loss_of(model: Model, batch: Sequence[Prepared], truth: Tensor, weight: Tensor) -> Tensor:
-    """Weighted cross-entropy; binary where the card has one label."""
-    logits = model.logits(batch)
+    """Weighted cross-entropy of one forward pass; binary where the card has one label."""
+    return weighted_loss(model, model.logits(batch), truth, weight)
+
+
+def weighted_loss(model: Model, logits: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """The loss of (n, labels) logits."""
     if model.card.exclusive:
         return functional.cross_entropy(logits, truth, weight, label_smoothing=0.05)
     return functional.binary_cross_entropy_with_logits(logits[:, 0], truth.float(), weight[truth])
 
 
-def fit(model: Model, training: Part, validation: Part, *, recipe: Recipe, epochs: int, seed: int, tell: Tell) -> list[Epoch]:
-    """Trains the network in place and leaves it with the weights of its best epoch; the losses of every epoch."""
-    rng = np.random.default_rng(seed)
-    weight = torch.tensor(class_weights(training.truth, len(model.card.classes)), dtype=torch.float32)
-    weight = weight.to(model.device)
-    optimizer = torch.optim.AdamW(model.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    steps = epochs * -(-len(training.truth) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.15)
-    epochs_done: list[Epoch] = []
-    best, best_weights, waited = float("inf"), copy.deepcopy(model.network.state_dict()), 0
-    for number in range(1, epochs + 1):
-        told = _epoch(model, training, weight, recipe=recipe, rng=rng, optimizer=optimizer, schedule=schedule)
-        measured = mean_loss(model, validation, weight, recipe.batch)
-        epochs_done.append(Epoch(training=told, validation=measured))
-        tell("network", number, epochs, measured)
-        waited = 0 if measured < best else waited + 1
-        if measured < best:
-            best, best_weights = measured, copy.deepcopy(model.network.state_dict())
-        if waited >= recipe.patience:
-            break
-    model.network.load_state_dict(best_weights)
-    return epochs_done
-
-
-def _epoch(
+def fit(
     model: Model,
     training: Part,
-    weight: Tensor,
+    validation: Part,
     *,
     recipe: Recipe,
-    rng: np.random.Generator,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
+    epochs: int,
+    seed: int,
+    tell: Tell,
+    checkpoint: Checkpoint | None = None,
+) -> list[Epoch]:
+    """Trains the network in place and leaves it with the weights of its best epoch; the losses of every epoch.
+
+    ``checkpoint``: kept after every epoch, and gone on from when it holds this training.
+    """
+    weight = torch.tensor(class_weights(training.truth, len(model.card.classes)), dtype=torch.float32).to(model.device)
+    course = _course(model.network, recipe, steps=epochs * -(-len(training.truth) // recipe.batch), seed=seed)
+    if checkpoint:
+        checkpoint.resume(course)
+    while len(course.losses) < epochs and course.waited < recipe.patience:
+        told = _epoch(model, training, weight, batch=recipe.batch, augment=recipe.augment, course=course)
+        course.losses.append((told, mean_loss(model, validation, weight, recipe.batch)))
+        if course.waited == 0:
+            course.best = copy.deepcopy(model.network.state_dict())
+        if checkpoint:
+            checkpoint.keep(course)
+        tell("network", len(course.losses), epochs, course.losses[-1][1])
+    model.network.load_state_dict(course.best)
+    return [Epoch(training=told, validation=measured) for told, measured in course.losses]
+
+
+def _course(network: nn.Module, recipe: Recipe, *, steps: int, seed: int) -> Course:
+    """A training that has not begun."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.15)
+    return Course(network=network, optimizer=optimizer, schedule=schedule, rng=np.random.default_rng(seed))
+
+
+def _epoch(model: Model, training: Part, weight: Tensor, *, batch: int, augment: Augment, course: Course) -> float:
     """One pass over the training part in a new order; its mean loss."""
     model.network.train()
     losses = []
-    for chosen in np.array_split(rng.permutation(len(training.truth)), -(-len(training.truth) // recipe.batch)):
-        batch = [recipe.augment(training.prepared[place], rng) for place in chosen]
-        loss = loss_of(model, batch, torch.from_numpy(training.truth[chosen]).to(model.device), weight)
-        optimizer.zero_grad()
+    for chosen in np.array_split(course.rng.permutation(len(training.truth)), -(-len(training.truth) // batch)):
+        inputs = [augment(training.prepared[place], course.rng) for place in chosen]
+        loss = loss_of(model, inputs, torch.from_numpy(training.truth[chosen]).to(model.device), weight)
+        course.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
         torch.nn.utils.clip_grad_norm_(model.network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        course.optimizer.step()
+        course.schedule.step()
         losses.append(loss.item())
     model.network.eval()
     return float(np.mean(losses))
 
 
 def mean_loss(model: Model, part: Part, weight: Tensor, batch: int) -> float:
-    """The loss over a part, without augmentation or dropout."""
-    total = 0.0
+    """The loss over a part, without augmentation or dropout; of classes that exclude each other at their best temperature.
+
+    The temperature is fitted after training anyway, so an epoch is not worse for being surer of itself.
+    """
+    starts = range(0, len(part.truth), batch)
     with torch.inference_mode():
-        for start in range(0, len(part.truth), batch):
-            truth = torch.from_numpy(part.truth[start : start + batch]).to(model.device)
-            loss = loss_of(model, part.prepared[start : start + batch], truth, weight)
-            total += loss.item() * len(truth)
-    return total / max(len(part.truth), 1)
+        logits = torch.cat([model.logits(part.prepared[start : start + batch]) for start in starts])
+        truth = torch.from_numpy(part.truth).to(model.device)
+        if model.card.exclusive:
+            logits = logits / fit_temperature(part.truth, logits.double().cpu().numpy())
+        return float(weighted_loss(model, logits, truth, weight).item())
 
 
 def fit_autoencoder(model: Model, training: Part, *, recipe: Recipe, epochs: int, seed: int, tell: Tell) -> None:

@@ -83,8 +83,11 @@ class LabModel(Model):
         self.config = LabConfig(**card.config)
         self.scale = Scale.of(card.analytes)
         width = len(card.analytes)
-        network = LabNetwork(self.config, width, len(card.labels))
-        super().__init__(card, network, RowAutoencoder(SUMMARY * width, 64, 24), device)
+        super().__init__(card, self.make(card, self.config), RowAutoencoder(SUMMARY * width, 64, 24), device)
+
+    def make(self, card: Card, config: LabConfig) -> nn.Module:
+        """The network, weights fresh."""
+        return LabNetwork(config, len(card.analytes), len(card.labels))
 
     def read(self, sample: Sample) -> Prepared:
         """``series``: (hours, 3 * analytes); ``statics``: (STATICS,); ``described``: for the trees, ``summary``: autoencoder."""

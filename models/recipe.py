@@ -1,7 +1,7 @@
 """How each kind of model is trained: what a kind knows that the training loop does not."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from models.model import Model, Prepared
 from models.split import Split
 from models.words import Vocabulary
+from stream.errors import Refused
 from stream.judgement import Sample
 
 Augment = Callable[[Prepared, np.random.Generator], Prepared]
+Start = Callable[[Model, Sequence[Prepared], NDArray[np.int64]], None]
 
 #: Kind → the module that has its RECIPE.
 RECIPES = {"scan": "models.recipe_scan", "lab": "models.recipe_lab", "note": "models.recipe_note"}
+#: Kind → the networks of ``models.textbook`` for it.
+TEXTBOOK = {"scan": ("cnn3", "cnn2", "lenet"), "lab": ("lstm128", "rnn")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +57,15 @@ class Recipe:
     draft: Callable[[Mapping[str, Any], Sequence[Sample], Path], Draft]
     augment: Augment
     gates: Callable[[Sequence[Prepared]], dict[str, Any]]
-    start: Callable[[Model, Sequence[Prepared], NDArray[np.int64]], None] = as_it_is
+    start: Start = as_it_is
     variants: Mapping[str, Callable[[Sample], Sample]] = field(default_factory=dict)
 
 
-def recipe_of(kind: str) -> Recipe:
-    """The recipe of a kind."""
+def recipe_of(kind: str, architecture: str | None = None) -> Recipe:
+    """The recipe of a kind, with another architecture when told; raises Refused when that is none of the kind's."""
     recipe: Recipe = import_module(RECIPES[kind]).RECIPE
-    return recipe
+    if architecture in (None, recipe.architecture):
+        return recipe
+    if architecture not in TEXTBOOK.get(kind, ()):
+        raise Refused(f"{architecture} is no {kind} network: {', '.join([recipe.architecture, *TEXTBOOK.get(kind, ())])}")
+    return replace(recipe, architecture=architecture)

@@ -83,7 +83,7 @@ def _input(row: Analyte, values: NDArray[np.float64], required: bool) -> Analyte
 
 def start(model: Model, training: Sequence[Prepared], truth: NDArray[np.int64]) -> None:
     """Grows the trees on every window twice: as it is, and with analytes fallen away."""
-    trees = model.network.trees
+    trees = getattr(model.network, "trees", None)
     if not isinstance(trees, Trees):
         return
     seed = torch.initial_seed()

@@ -91,10 +91,13 @@ class ScanModel(Model):
     batch_size = 32
 
     def __init__(self, card: Card, device: str = "cpu") -> None:
-        config = scan_config(card)
-        self.side = config.side
-        super().__init__(card, ScanNetwork(config, len(card.labels)), PictureAutoencoder(), device)
+        self.side = scan_config(card).side
+        super().__init__(card, self.make(card), PictureAutoencoder(), device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+
+    def make(self, card: Card) -> nn.Module:
+        """The network, weights fresh."""
+        return ScanNetwork(scan_config(card), len(card.labels))
 
     def read(self, sample: Sample) -> Prepared:
         """``image``: (side, side) greys. Raises Rejected for several contents and for bytes that hold no picture."""

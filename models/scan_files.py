@@ -1,14 +1,19 @@
-"""Labelled pictures: ``LABEL/*.{jpg,jpeg,png,dcm}``. The label is the folder's name, the group the patient."""
+"""Labelled pictures: ``LABEL/*.{jpg,jpeg,png,dcm}``, the label is the folder's name, the group the patient; or a CSV.
 
+CSV: ``path,label`` and, where known, ``group`` (a patient); paths are relative to the CSV.
+"""
+
+import csv
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
 from pydicom import dcmread
 
 from models.example import Example, join_groups
+from stream.errors import Refused
 from stream.judgement import Sample
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".dcm"})
@@ -18,15 +23,38 @@ NUMBERED = re.compile(r"(.+)-\d+$")
 
 
 def read_scans(path: Path) -> list[Example]:
-    """Every picture in the folders under ``path``; exact copies share a group."""
-    files = [file for folder in sorted(path.iterdir()) if folder.is_dir() for file in sorted(folder.iterdir())]
-    examples = [_example(file) for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    """Every picture in the folders under ``path``, or in the CSV ``path``; exact copies share a group."""
+    examples = _listed(path) if path.is_file() else _in_folders(path)
+    folder = path.parent if path.is_file() else path
 
     @cache
     def digest(name: str) -> str:
-        return hashlib.sha256((path / name).read_bytes()).hexdigest()
+        return hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
     return join_groups(examples, lambda example: digest(example.id))
+
+
+def _in_folders(path: Path) -> list[Example]:
+    files = [file for folder in sorted(path.iterdir()) if folder.is_dir() for file in sorted(folder.iterdir())]
+    return [_example(file) for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+
+
+def _listed(path: Path) -> list[Example]:
+    with path.open(newline="", encoding="utf-8") as lines:
+        reader = csv.DictReader(lines)
+        missing = {"path", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise Refused(f"no column {', '.join(sorted(missing))}", where=str(path))
+        rows = list(reader)
+    absent = [row["path"] for row in rows if not (path.parent / row["path"]).is_file()]
+    if absent:
+        raise Refused(f"{len(absent)} files are not there, the first is {absent[0]}", where=str(path))
+    return [_row(row, path.parent / row["path"]) for row in rows]
+
+
+def _row(row: Mapping[str, str], file: Path) -> Example:
+    group = row.get("group") or f"{row['label']}/{_patient(file)}"
+    return Example(id=row["path"], label=row["label"], group=group, open=_opener(file))
 
 
 def _example(file: Path) -> Example:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from models.example import Example
@@ -12,16 +12,24 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Shares of the groups that are kept for validation and test. ``salt`` makes another draw of the same shares."""
+    """Shares of the groups that are kept for validation and test. ``salt`` makes another draw of the same shares.
+
+    With ``folds`` the groups are cut into as many alike: fold ``fold`` is tested, the next one validates.
+    """
 
     validation: float = 0.15
     test: float = 0.15
     salt: str = "dxstream"
+    folds: int = 0
+    fold: int = 0
 
     def part(self, group: str) -> str:
         """``train``, ``validation`` or ``test``: sha256 of salt and group as a number in [0, 1), test from 0 on."""
         first = hashlib.sha256(f"{self.salt}:{group}".encode()).digest()[:8]
         place = int.from_bytes(first, "big") / 2**64
+        if self.folds:
+            ahead = (int(place * self.folds) - self.fold) % self.folds
+            return {0: "test", 1: "validation"}.get(ahead, "train")
         if place < self.test:
             return "test"
         return "validation" if place < self.test + self.validation else "train"
@@ -40,4 +48,4 @@ class Split:
     @classmethod
     def from_recipe(cls, recipe: Mapping[str, Any]) -> "Split":
         """The split that a card was trained with."""
-        return cls(validation=recipe["validation"], test=recipe["test"], salt=recipe["salt"])
+        return cls(**{one.name: recipe[one.name] for one in fields(cls) if one.name in recipe})

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from numpy.typing import NDArray
 
 from models.calibrate import (
     SENSITIVITY,
@@ -21,28 +22,21 @@ from models.calibrate import (
     fit_temperature,
     sensitive_threshold,
 )
-from models.card import (
-    AUTOENCODER_FILE,
-    CARD_FILE,
-    VOCABULARY_FILE,
-    WEIGHTS_FILE,
-    Card,
-    Window,
-    encode_card,
-    file_digest,
-    read_card,
-)
+from models.card import VOCABULARY_FILE, Card, Window, encode_card
 from models.catalogue import build
+from models.checkpoint import CHECKPOINT_FILE, Checkpoint
 from models.evaluate import class_number, report, score
 from models.example import Example
 from models.examples import read_examples
 from models.fit import Epoch, Part, Tell, fit, fit_autoencoder
 from models.judge import probabilities
 from models.metrics import PREVALENCES, predictive_values
-from models.model import Model, Scores
-from models.recipe import Recipe, recipe_of
+from models.model import Model, Prepared, Scores
+from models.recipe import Recipe, Start, recipe_of
 from models.report import draw_learning_curve
 from models.split import Split
+from models.transfer import transfer
+from models.write import write_card, write_weights
 from stream.errors import Refused
 from stream.judgement import Sample
 
@@ -76,16 +70,21 @@ def train(
     device: str = "cpu",
     epochs: int | None = None,
     about: Mapping[str, Any] | None = None,
+    init: Card | None = None,
+    freeze: bool = False,
+    architecture: str | None = None,
     tell: Tell = silent,
 ) -> Card:
     """Trains a model of ``kind`` on the labelled inputs under ``data`` and writes its card into the folder ``out``.
 
     ``about``: what ``about.json`` in ``out`` may say too (name, version, task, positive, intended_use, window, config,
-    split, use_prevalence, sources, licence, notes). Deterministic for a seed on one machine. Raises Refused when the data
-    do not keep the layout or a part lacks examples.
+    split, use_prevalence, sources, licence, notes). ``init``: a card of the same architecture to start from;
+    ``freeze``: of what it gave only the last layer is trained on. ``architecture``: a network of ``models.textbook`` instead of the kind's own. A training that was killed goes on
+    from its checkpoint in ``out``. Deterministic for a seed on one machine. Raises Refused when the data do not keep the
+    layout or a part lacks examples.
     """
     began = time.monotonic()
-    out, recipe = Path(out), recipe_of(kind)
+    out, recipe = Path(out), recipe_of(kind, architecture)
     out.mkdir(parents=True, exist_ok=True)
     about = {**_read_about(out), **(about or {})}
     torch.manual_seed(seed)
@@ -93,13 +92,34 @@ def train(
     parts = _split(read_examples(kind, Path(data)), split)
     card = _draft(kind, parts, about, recipe=recipe, data=Path(data), out=out)
     model = build(replace(card, split=split.recipe()), device)
-    history = _fit(model, parts, recipe=recipe, epochs=epochs or recipe.epochs, seed=seed, tell=tell)
+    start = recipe.start if init is None else _from(init, recipe, freeze=freeze)
+    checkpoint = Checkpoint(path=out / CHECKPOINT_FILE, signature=_signature(model.card, parts, init, seed, epochs, freeze))
+    recipe = replace(recipe, start=start, epochs=epochs or recipe.epochs)
+    history = _fit(model, parts, checkpoint, recipe=recipe, seed=seed, tell=tell)
     draw_learning_curve(history, out / "learning-curve.png", model.card.name)
     model.card = _fix(model, parts, recipe, about)
-    _write_weights(model, out)
+    write_weights(model, out)
     model.card = replace(model.card, training=_story(parts, history, seed, recipe, time.monotonic() - began))
     model.card = replace(model.card, quality=_quality(model, parts, recipe))
-    return _write_card(model, out)
+    checkpoint.drop()
+    return write_card(model, out)
+
+
+def _signature(card: Card, parts: Parts, init: Card | None, *settings: Any) -> str:
+    """Names a training: the card as drafted, the split examples, what it starts from and with which settings."""
+    ids = [example.id for part in (parts.train, parts.validation) for example in part]
+    told = [encode_card(card).decode(), ids, init.digest if init else "", *settings]
+    return sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _from(init: Card, recipe: Recipe, *, freeze: bool) -> Start:
+    """The recipe's start, then the weights of ``init``."""
+
+    def start(model: Model, training: Sequence[Prepared], truth: NDArray[np.int64]) -> None:
+        recipe.start(model, training, truth)
+        transfer(model, init, freeze=freeze)
+
+    return start
 
 
 def _read_about(out: Path) -> dict[str, Any]:
@@ -151,12 +171,12 @@ def _draft(kind: str, parts: Parts, about: Mapping[str, Any], *, recipe: Recipe,
     return replace(card, window=Window(**about["window"])) if "window" in about else card
 
 
-def _fit(model: Model, parts: Parts, *, recipe: Recipe, epochs: int, seed: int, tell: Tell) -> list[Epoch]:
+def _fit(model: Model, parts: Parts, checkpoint: Checkpoint, *, recipe: Recipe, seed: int, tell: Tell) -> list[Epoch]:
     """Both networks trained in place."""
     training, validation = _part(model, parts.train), _part(model, parts.validation)
     recipe.start(model, training.prepared, training.truth)
-    history = fit(model, training, validation, recipe=recipe, epochs=epochs, seed=seed, tell=tell)
-    most = min(recipe.autoencoder_epochs, 3 * epochs)
+    history = fit(model, training, validation, recipe=recipe, epochs=recipe.epochs, seed=seed, tell=tell, checkpoint=checkpoint)
+    most = min(recipe.autoencoder_epochs, 3 * recipe.epochs)
     fit_autoencoder(model, training, recipe=recipe, epochs=most, seed=seed, tell=tell)
     return history
 
@@ -246,18 +266,3 @@ def _changed(example: Example, change: Callable[[Sample], Sample]) -> Example:
 def _figures(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
     told = report(model.card, list(score(model, examples)))
     return {name: value for name, value in told.items() if name not in ("model", "version", "model_digest")}
-
-
-def _write_weights(model: Model, out: Path) -> None:
-    for network, name in ((model.network, WEIGHTS_FILE), (model.autoencoder, AUTOENCODER_FILE)):
-        tensors = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
-        (out / name).write_bytes(save(tensors))
-
-
-def _write_card(model: Model, out: Path) -> Card:
-    """Writes the card with its golden case and the digests of its files, and reads it back."""
-    names = [name for name in (WEIGHTS_FILE, AUTOENCODER_FILE, VOCABULARY_FILE) if (out / name).is_file()]
-    pinned = {name: file_digest(out / name) for name in names}
-    card = replace(model.card, golden=model.golden(), files=pinned)
-    (out / CARD_FILE).write_bytes(encode_card(card))
-    return read_card(out)

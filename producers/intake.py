@@ -149,7 +149,8 @@ class Intake:
     def _write(self, group: list[_Submission]) -> Accepted:
         with self.database.write() as (connection, now):
             arrivals = [submission.arrival for submission in group]
-            accepted = accept(connection, now, arrivals, slot=self.slot, window=self.window)
+            waited = [time.monotonic() - submission.began for submission in group]
+            accepted = accept(connection, now, arrivals, slot=self.slot, window=self.window, waited=waited)
             for arrival in arrivals:
                 arrival.content.wait()  # files are written while the rows are: durable before they are committed
             return accepted

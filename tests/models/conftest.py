@@ -50,7 +50,9 @@ def scan_card(scans, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def lab_card(stays, tmp_path_factory):
-    return train("lab", stays, tmp_path_factory.mktemp("card") / "tiny-lab", epochs=40, about={"config": {"hidden": 16}})
+    return train(
+        "lab", stays, tmp_path_factory.mktemp("card") / "tiny-lab", epochs=40, about={"config": {"hidden": 16, "trees": 30}}
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,15 @@
 """A card reads back as it was written, and pins its files."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import models
 from models.card import CARD_FILE, AnalyteInput, BadCard, Card, Window, decode_card, encode_card, read_card
 from models.catalogue import load
 
@@ -72,3 +75,9 @@ def test_cards_are_listed_without_torch_and_without_opencv():
     code = "import sys, models.card, models.intended, models.catalogue as c; c.list_cards(); "
     code += "sys.exit(bool({'torch', 'cv2'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nothing_is_ever_unpickled():
+    package = Path(models.__file__).parent
+    for file in package.rglob("*.py"):
+        assert not re.search(r"torch\.load|pickle\.|import pickle|joblib|allow_pickle", file.read_text()), file

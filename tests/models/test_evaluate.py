@@ -76,6 +76,15 @@ def test_an_unreadable_input_is_counted_and_does_not_stop_the_rest(scan_card, tm
     assert [row["ill"] == "" for row in rows(tmp_path / "s.csv")].count(True) == 1
 
 
+def test_intervals_hold_the_figures_and_predictive_values_are_told(lab_card, stays):
+    told = evaluate(lab_card, stays, part="train")
+    for name in ("auroc", "brier", "ppv_at_0.05", "npv_at_0.5"):
+        low, high = told["intervals"][name]
+        assert low <= told[name] <= high
+    assert told["ppv_at_0.05"] <= told["ppv_at_0.2"] <= told["ppv_at_0.5"]
+    assert "auroc" in told["groups"]["sex female"]["intervals"]
+
+
 def test_a_label_that_the_card_does_not_have_is_refused(scan_card, tmp_path):
     (tmp_path / "OTHER").mkdir()
     (tmp_path / "OTHER" / "a.jpeg").write_bytes(jpeg(picture(0)))

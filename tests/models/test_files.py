@@ -5,7 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from model_samples import dicom, jpeg, picture
+from model_samples import dicom, jpeg, picture, scan_folder
 
 from models.examples import read_examples
 from stream.errors import Refused
@@ -129,3 +129,20 @@ def test_a_kind_that_does_not_exist_is_refused(tmp_path):
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(Refused, match="nothing at this path"):
         read_examples("scan", tmp_path / "no")
+
+
+def test_scans_listed_in_a_csv_have_the_groups_it_gives(tmp_path):
+    scan_folder(tmp_path / "pictures", 4)
+    found = sorted((tmp_path / "pictures").glob("*/*"))
+    rows = [f"{file.relative_to(tmp_path)},{'yes' if number % 2 else 'no'},p{number // 2}" for number, file in enumerate(found)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *rows]) + "\n")
+    examples = read_examples("scan", tmp_path / "list.csv")
+    assert [(one.label, one.group) for one in examples] == [("no", "p0"), ("yes", "p0"), ("no", "p1"), ("yes", "p1")]
+    assert examples[0].open().contents[0] == found[0].read_bytes()
+
+
+@pytest.mark.parametrize(("text", "reason"), [("path,group\n", "no column label"), ("path,label\nnone.png,a\n", "not there")])
+def test_a_csv_of_scans_that_does_not_keep_the_layout_is_refused(tmp_path, text, reason):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(Refused, match=reason):
+        read_examples("scan", tmp_path / "list.csv")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.card import BadCard, read_card
-from models.catalogue import find_card, list_cards
+from models.catalogue import find_card
 from models.judge import judge
 from models.site import BadSite, Site, read_sites
 

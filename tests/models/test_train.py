@@ -49,7 +49,7 @@ def test_of_two_labels_the_one_that_is_no_word_for_nothing_is_found(scan_card, l
 
 
 def test_the_same_seed_gives_the_same_weights(stays, tmp_path):
-    about = {"config": {"hidden": 8}}
+    about = {"config": {"hidden": 8, "trees": 5}}
     one, two = (train("lab", stays, tmp_path / name, epochs=1, about=about, seed=3) for name in "ab")
     other = train("lab", stays, tmp_path / "c", epochs=1, about=about, seed=4)
     assert one.files == two.files
@@ -87,7 +87,7 @@ def test_analytes_and_a_window_of_ones_own_train_without_touching_code(stays, tm
     with (source / "results.csv").open("a") as file:
         file.writelines(f"p{number},3,1988-5,{number},mg/L\n" for number in range(240))
     about = {
-        "config": {"hours": 24, "hidden": 8},
+        "config": {"hours": 24, "hidden": 8, "trees": 5},
         "window": {"origin": "admission", "length_hours": 24, "speaks_at_hours": 24, "grace_minutes": 5},
     }
     card = train("lab", source, tmp_path / "out", epochs=1, about=about)

@@ -3,6 +3,7 @@
 The short form is part of every run; ``DXSTREAM_FUZZ=100000`` is the long one. The seed makes it repeatable.
 """
 
+import logging
 import os
 import random
 import resource
@@ -49,6 +50,14 @@ def feed(door: Door) -> Iterator[DicomFeed]:
     feed.start()
     yield feed
     feed.stop()
+
+
+@pytest.fixture(autouse=True)
+def _keep_no_log() -> Iterator[None]:
+    """Pytest keeps every line of a log, which would look like memory that grows."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:

@@ -4,12 +4,14 @@ import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 from fhir_samples import SERVER, bundle, document, encounter, observation, patient, quantity, rows, running_http
 
 from db.tables import cases, events, inputs, movements, points
+from dxstream.inbox import parsers
 from producers.door import Door
 from producers.fhir import file
 from producers.fhir.file import parse_file
@@ -155,6 +157,12 @@ def test_a_compressed_file_is_unpacked_within_a_limit(door, monkeypatch):
     for broken in (raw, raw[:20], b"not gzip", b""):
         with pytest.raises(Refused):
             parse_file(broken, "a.json.gz", door=door, received_at=NOW)
+
+
+def test_the_watched_folder_takes_every_suffix_of_fhir(door):
+    raw = json.dumps(observation()).encode()
+    for name, content in (("a.json", raw), ("a.fhir", raw), ("a.ndjson", raw), ("a.json.gz", gzip.compress(raw))):
+        assert len(parsers(door)[Path(name).suffix](content, name)) == 1
 
 
 @pytest.mark.parametrize("kind", ["message", "collection", "history", "searchset", "document", "subscription-notification"])

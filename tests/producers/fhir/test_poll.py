@@ -332,6 +332,18 @@ def test_a_server_that_drips_is_ended_by_the_clock(foreign):
     assert time.monotonic() - began < 3
 
 
+def test_an_answer_that_was_cut_off_is_no_answer(foreign):
+    def cut_off(request) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "1000")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    foreign.answer = cut_off
+    with pytest.raises(AwayError, match="cut off"):
+        get(Server(name="ehr", url=foreign.url), f"{foreign.url}/x", accept="*/*", limit=10**6, seconds=5)
+
+
 def test_an_answer_over_the_limit_is_refused_without_being_read(foreign):
     foreign.files["large"] = ("text/plain", b"x" * 2_000_000)
     with pytest.raises(TooLargeError):

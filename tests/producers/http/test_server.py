@@ -252,7 +252,11 @@ def multipart(*parts: bytes, kind: str = "application/dicom") -> dict[str, objec
 
 def test_instances_are_stored_over_stow_rs(client, door):
     whole = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
-    for path, parts, status in (("", [whole], 200), ("/1.3.6.1.4.1.5962.1.2.1.20040119072730.12322", [whole, b"half"], 202), ("", [b"half"], 409)):
+    for path, parts, status in (
+        ("", [whole], 200),
+        ("/1.3.6.1.4.1.5962.1.2.1.20040119072730.12322", [whole, b"half"], 202),
+        ("", [b"half"], 409),
+    ):
         answer = client.post(f"/dicom-web/studies{path}", **multipart(*parts))
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/dicom+json")
     assert len(rows(door, inputs)) == 1
