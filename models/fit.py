@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.calibrate import fit_temperature
 from models.checkpoint import Checkpoint, Course
 from models.model import Model, Prepared
 from models.recipe import Augment, Recipe
@@ -109,16 +108,11 @@ def _epoch(model: Model, training: Part, weight: Tensor, *, batch: int, augment:
 
 
 def mean_loss(model: Model, part: Part, weight: Tensor, batch: int) -> float:
-    """The loss over a part, without augmentation or dropout; of classes that exclude each other at their best temperature.
-
-    The temperature is fitted after training anyway, so an epoch is not worse for being surer of itself.
-    """
+    """The loss over a part, without augmentation or dropout, of what the steps train."""
     starts = range(0, len(part.truth), batch)
     with torch.inference_mode():
-        logits = torch.cat([model.logits(part.prepared[start : start + batch]) for start in starts])
+        logits = torch.cat([model.learning(part.prepared[start : start + batch]) for start in starts])
         truth = torch.from_numpy(part.truth).to(model.device)
-        if model.card.exclusive:
-            logits = logits / fit_temperature(part.truth, logits.double().cpu().numpy())
         return float(weighted_loss(model, logits, truth, weight).item())
 
 

@@ -67,6 +67,10 @@ class Model(ABC):
     def logits(self, batch: Sequence[Prepared]) -> Tensor:
         """(batch, labels): one forward pass of the network."""
 
+    def learning(self, batch: Sequence[Prepared]) -> Tensor:
+        """(batch, labels): the logits by which the best epoch is chosen."""
+        return self.logits(batch)
+
     @abstractmethod
     def features(self, batch: Sequence[Prepared]) -> Tensor:
         """(batch, …): what the autoencoder has to reconstruct."""

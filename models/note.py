@@ -55,10 +55,10 @@ class NoteNetwork(nn.Module):
         self.head = nn.Linear(2 * config.hidden + config.embedding, outputs)
         self.votes = WordVotes(words, outputs) if config.votes else None
 
-    def forward(self, segments: Tensor, size: Tensor, lengths: Sequence[int]) -> Tensor:
+    def forward(self, segments: Tensor, size: Tensor, lengths: Sequence[int], *, alone: bool = False) -> Tensor:
         """The notes cut into segments, (segments, segment) numbers, with ``size`` (segments,) words in each.
 
-        ``lengths``: words of each note, at least one. Gives (B, outputs) logits.
+        ``lengths``: words of each note, at least one; ``alone``: without the votes. Gives (B, outputs) logits.
         """
         there = torch.arange(self.config.segment, device=size.device) < size[:, None]  # (segments, segment)
         if self.training:
@@ -69,7 +69,7 @@ class NoteNetwork(nn.Module):
         by_note = zip(torch.split(states[there], list(lengths)), torch.split(words[there], list(lengths)), strict=True)
         pooled = torch.stack([torch.cat([self._attend(seen), read.mean(dim=0)]) for seen, read in by_note])
         logits = torch.as_tensor(self.head(self.dropout(pooled)))
-        if self.votes is None or self.training:
+        if self.votes is None or self.training or alone:
             return logits
         votes: Tensor = self.votes(torch.split(segments[there], list(lengths)))
         return logits + self.config.votes * votes
@@ -133,9 +133,16 @@ class NoteModel(Model):
 
     def logits(self, batch: Sequence[Prepared]) -> Tensor:
         """(batch, labels)."""
+        return self._run(batch, alone=False)
+
+    def learning(self, batch: Sequence[Prepared]) -> Tensor:
+        """(batch, labels) without the votes: beside them an early epoch's small logits would look best."""
+        return self._run(batch, alone=True)
+
+    def _run(self, batch: Sequence[Prepared], *, alone: bool) -> Tensor:
         notes = [one.arrays["tokens"] for one in batch]
         segments, size = (torch.from_numpy(one).to(self.device) for one in cut(notes, self.config.segment))
-        return torch.as_tensor(self.network(segments, size, [len(note) for note in notes]))
+        return torch.as_tensor(self.network(segments, size, [len(note) for note in notes], alone=alone))
 
     def features(self, batch: Sequence[Prepared]) -> Tensor:
         """(batch, bag)."""

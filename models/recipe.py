@@ -22,6 +22,8 @@ Start = Callable[[Model, Sequence[Prepared], NDArray[np.int64]], None]
 RECIPES = {"scan": "models.recipe_scan", "lab": "models.recipe_lab", "note": "models.recipe_note"}
 #: Kind → the networks of ``models.textbook`` for it.
 TEXTBOOK = {"scan": ("cnn3", "cnn2", "lenet"), "lab": ("lstm128", "rnn")}
+#: Kind → what a textbook network's config says otherwise.
+PLAIN: Mapping[str, Mapping[str, Any]] = {"lab": {"trees": 0}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,9 @@ class Draft:
     config: Mapping[str, Any]
     card: Mapping[str, Any] = field(default_factory=dict)
     vocabulary: Vocabulary | None = None
+
+
+Drafting = Callable[[Mapping[str, Any], Sequence[Sample], Path], Draft]
 
 
 def as_it_is(_model: Model, _training: Sequence[Prepared], _truth: NDArray[np.int64]) -> None:
@@ -54,7 +59,7 @@ class Recipe:
     weight_decay: float
     autoencoder_epochs: int
     split: Split
-    draft: Callable[[Mapping[str, Any], Sequence[Sample], Path], Draft]
+    draft: Drafting
     augment: Augment
     gates: Callable[[Sequence[Prepared]], dict[str, Any]]
     start: Start = as_it_is
@@ -68,4 +73,9 @@ def recipe_of(kind: str, architecture: str | None = None) -> Recipe:
         return recipe
     if architecture not in TEXTBOOK.get(kind, ()):
         raise Refused(f"{architecture} is no {kind} network: {', '.join([recipe.architecture, *TEXTBOOK.get(kind, ())])}")
-    return replace(recipe, architecture=architecture)
+    return replace(recipe, architecture=architecture, draft=_plain(recipe.draft, kind))
+
+
+def _plain(draft: Drafting, kind: str) -> Drafting:
+    """A draft that leaves out what the kind's own network has beside it."""
+    return lambda config, samples, source: draft({**PLAIN.get(kind, {}), **config}, samples, source)

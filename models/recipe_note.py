@@ -77,7 +77,7 @@ def gates(validation: Sequence[Prepared]) -> dict[str, Any]:
 RECIPE = Recipe(
     architecture="bilstm-attention",
     epochs=40,
-    patience=40,  # beside the votes, the first epochs' loss says little
+    patience=10,
     batch=16,
     learning_rate=2e-3,
     weight_decay=1e-2,

@@ -1,7 +1,8 @@
 """The networks that introductions teach, by name, to be compared with ours: same training, same card, same measures.
 
 Definitions: a convolution gives y(i, j) = Σp Σq x(i - p + 1, j - q + 1) · w(p, q) + b; max pooling the greatest of a window;
-ReLU max(0, x). The loss joins softmax or sigmoid to cross-entropy, so the networks end in logits.
+ReLU max(0, x). The loss joins softmax or sigmoid to cross-entropy, so the networks end in logits. Pictures have one channel
+and the kind's own side, the optimiser is the kind's own, so that only the network differs.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ SCANS: dict[str, tuple[Sequence[int], Sequence[int], int]] = {
     "cnn2": ((32, 64), (), 3),
     "lenet": ((6, 16), (120, 84), 5),
 }
-LABS: dict[str, tuple[type[nn.RNNBase], int]] = {"lstm128": (nn.LSTM, 128), "rnn": (nn.RNN, 64)}
+LABS: dict[str, tuple[type[nn.LSTM | nn.RNN], int]] = {"lstm128": (nn.LSTM, 128), "rnn": (nn.RNN, 64)}
 
 
 def convolutions(name: str, config: ScanConfig, outputs: int) -> nn.Sequential:

@@ -79,9 +79,9 @@ def train(
 
     ``about``: what ``about.json`` in ``out`` may say too (name, version, task, positive, intended_use, window, config,
     split, use_prevalence, sources, licence, notes). ``init``: a card of the same architecture to start from;
-    ``freeze``: of what it gave only the last layer is trained on. ``architecture``: a network of ``models.textbook`` instead of the kind's own. A training that was killed goes on
-    from its checkpoint in ``out``. Deterministic for a seed on one machine. Raises Refused when the data do not keep the
-    layout or a part lacks examples.
+    ``freeze``: of what it gave only the last layer is trained on. ``architecture``: a network of ``models.textbook``
+    instead of the kind's own. A training that was killed goes on from its checkpoint in ``out``. Deterministic for a seed
+    on one machine. Raises Refused when the data do not keep the layout or a part lacks examples.
     """
     began = time.monotonic()
     out, recipe = Path(out), recipe_of(kind, architecture)

@@ -16,6 +16,8 @@ Real = NDArray[np.floating[Any]]
 
 #: Stands for an absent value: below every threshold.
 ABSENT = -1e30
+#: A threshold lies this far above the value that it was found at, so that rounding does not send that value elsewhere.
+ABOVE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ def grow(trees: Trees, rows: Real, truth: NDArray[np.int64], how: Boosting, seed
         columns = rng.choice(usable, max(int(how.share * len(usable)), 1), replace=False)
         feature, cut, leaf, place = grow_one(binned[columns], slope, bend, how)
         chosen = columns[feature]
-        limits = [edges[one][at] if at < len(edges[one]) else np.inf for one, at in zip(chosen, cut, strict=True)]
+        limits = [edges[one][at] + ABOVE if at < len(edges[one]) else np.inf for one, at in zip(chosen, cut, strict=True)]
         trees.feature[number] = torch.from_numpy(chosen.astype(np.int32))
         trees.threshold[number] = torch.tensor(np.array(limits, np.float32))
         trees.leaf[number] = torch.from_numpy(leaf.astype(np.float32))

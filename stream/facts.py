@@ -13,6 +13,9 @@ A fact that is not known is left out. Values are plain JSON.
 | ``sop_class`` | scan | SOPClassUID |
 | ``image_type`` | scan | ImageType, a list |
 | ``frames`` | scan | NumberOfFrames |
+| ``source`` | scan | the calling AE title of the series' source, which is asked how many instances there are |
+| ``study_instance_uid`` | scan | StudyInstanceUID of a series, to ask with |
+| ``expected_instances`` | scan | what the source said, where fewer came |
 | ``setting`` | lab | ``icu`` |
 | ``window_complete`` | lab | False when the patient left intensive care before the window's end |
 | ``refused_points`` | lab | a list of ``{"code", "reason", "n"}`` |
