@@ -98,8 +98,9 @@ class Prometheus:
         return [value for value in values if math.isfinite(value)]
 
     def ready(self):
+        """Whether it has started, which takes a moment (503 until then), and has scraped once."""
         try:
-            return bool(self.ask("dxstream_queue_depth"))
+            return get(f"{self.url}/-/ready")[0] == 200 and bool(self.ask("dxstream_queue_depth"))
         except OSError:
             return False
 
