@@ -39,15 +39,15 @@ def installed(home: Path, console: Console) -> Iterator[Installation]:
     ports = {f"DXSTREAM_{name}_PORT": "0" for name in ("DICOM", "MLLP", "HTTP", "METRICS")}
     settings = Settings.from_environment({**os.environ, **ports}, home=home)
     with held(home):
-        installation, stop = Installation(settings, quiet=True), threading.Event()
-        watcher = threading.Thread(target=installation.watch, args=(stop,), daemon=True)
+        installation = Installation(settings, quiet=True)
+        watcher = threading.Thread(target=installation.watch, daemon=True)
         try:
             with console.status("starting dxstream"):
                 installation.start()
             watcher.start()
             yield installation
         finally:
-            stop.set()
+            installation.asked_to_stop.set()
             if watcher.is_alive():
                 watcher.join()
             installation.stop()
