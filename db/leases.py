@@ -34,14 +34,19 @@ class WorkerRow:
 
 def enlist(connection: sa.Connection, now: datetime, row: WorkerRow) -> int:
     """Begin an incarnation; earlier ones of the same name and host have ended, and their events are released."""
-    earlier = sa.select(workers.c.id).where(workers.c.name == row.name, workers.c.host == row.host, workers.c.ended_at.is_(None))
-    counts: Counts = Counter()
-    for worker_id in connection.execute(earlier).scalars().all():
-        end_worker(connection, now, worker_id, crashed=True, counts=counts)
-    raise_tallies(connection, row.name, counts)
+    end_earlier(connection, now, name=row.name, host=row.host)
     values = {**vars(row), "started_at": now, "lease_until": now + LEASE, "progress_at": now, "claimed_at": now}
     worker_id = connection.execute(sa.insert(workers).returning(workers.c.id), values).scalar_one()
     return int(worker_id)
+
+
+def end_earlier(connection: sa.Connection, now: datetime, *, name: str, host: str) -> None:
+    """End what is left of a worker whose process is known to be gone; what it held comes free at once."""
+    left = sa.select(workers.c.id).where(workers.c.name == name, workers.c.host == host, workers.c.ended_at.is_(None))
+    counts: Counts = Counter()
+    for worker_id in connection.execute(left).scalars().all():
+        end_worker(connection, now, worker_id, crashed=True, counts=counts)
+    raise_tallies(connection, name, counts)
 
 
 def renew(connection: sa.Connection, now: datetime, worker_id: int, *, stage: str) -> None:

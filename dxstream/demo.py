@@ -17,21 +17,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from db import report
 from db.engine import Database
 from dxstream.account import read_account
-from dxstream.embedded_redis import free_port
 from dxstream.home import held
 from dxstream.hospital.book import Book
 from dxstream.hospital.lines import Ports
 from dxstream.hospital.planning import Plan, plan
 from dxstream.hospital.send import send_all
 from dxstream.show import print_addresses
-from dxstream.up import Installation, addresses
+from dxstream.up import PORTS, Installation, addresses
 from stream.errors import DxstreamError, Temporary
 from stream.settings import Settings
 
 #: Longest silence of the ledger before the demo gives up, in seconds; a stay gathers for a minute at the most.
 PATIENCE = 120.0
-
-_PORTS = ("dicom_port", "mllp_port", "http_port", "metrics_port")
 
 
 def run_demo(settings: Settings, events: int, *, seed: int | None, stay: bool, console: Console) -> bool:
@@ -74,10 +71,10 @@ def _run(installation: Installation, cases: Plan, console: Console) -> bool:
 
 def _with_free_ports(settings: Settings, console: Console) -> Settings:
     """Ports that nobody chose and somebody has are replaced by free ones."""
-    for name in _PORTS:
+    for name in PORTS:
         if f"DXSTREAM_{name.upper()}" not in os.environ and not _is_free(getattr(settings, name)):
             console.print(f"port {getattr(settings, name)} is taken, so {name.removesuffix('_port')} listens on another")
-            settings = replace(settings, **{name: free_port()})  # type: ignore[arg-type] # a port's name
+            settings = replace(settings, **{name: 0})  # type: ignore[arg-type] # a port's name
     return settings
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -12,13 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from db.engine import Database
-from db.leases import end_worker
+from db.leases import end_earlier
 from db.report import live_workers
-from db.tables import workers
-from db.tally import Counts, raise_tallies
 from dxstream.embedded_redis import free_port, redis_child, wait_for_redis
 from dxstream.home import held, write_addresses
 from dxstream.processes import Child
@@ -31,7 +28,8 @@ log = logging.getLogger(__name__)
 
 #: How long everything may take to come up, in seconds; a worker loads torch and every model.
 PATIENCE = 120.0
-_PORTS = ("dicom_port", "mllp_port", "http_port", "metrics_port")
+#: The fields of Settings that are ports.
+PORTS = ("dicom_port", "mllp_port", "http_port", "metrics_port")
 
 #: How often the children are looked at, in seconds.
 WATCH_SECONDS = 0.2
@@ -133,11 +131,7 @@ class Installation:
         def release() -> None:
             try:
                 with self.database.write() as (connection, now):
-                    counts = Counts()
-                    alive = (workers.c.name == name) & workers.c.ended_at.is_(None)
-                    for worker_id in connection.execute(sa.select(workers.c.id).where(alive)).scalars().all():
-                        end_worker(connection, now, worker_id, crashed=True, counts=counts)
-                    raise_tallies(connection, "up", counts)
+                    end_earlier(connection, now, name=name, host=socket.gethostname())
             except Temporary as error:
                 log.warning("the leases of %s run out by themselves: %s", name, error)
 
@@ -176,7 +170,7 @@ def _reach(bind: str) -> str:
 
 def with_ports(settings: Settings) -> Settings:
     """A port of 0 becomes a free one, chosen once, so that a process that is started again listens where it did before."""
-    chosen = {name: free_port() for name in _PORTS if getattr(settings, name) == 0}
+    chosen = {name: free_port() for name in PORTS if getattr(settings, name) == 0}
     return replace(settings, **chosen)  # type: ignore[arg-type] # names of ports only
 
 
