@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from db import merges, notes, patients, series, stays, timeline
 from db.commit import Commit, Outcome, promote
 from db.people import hold_people
+from db.rows import change_rows, read_rows, write_rows
 from db.tables import cases, inputs
 from db.tally import raise_tallies
 from stream.arrival import (
@@ -106,10 +107,10 @@ _KNOWN = sa.select(inputs.c.identity, inputs.c.digest, inputs.c.id, inputs.c.dis
 
 def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
     """Receipts of those that were accepted before."""
-    identities = {"identities": list({arrival.identity for arrival in arrivals})}
+    found = read_rows(connection, _KNOWN, identities=list({arrival.identity for arrival in arrivals}))
     return {
-        (row.identity, row.digest): Receipt(input_id=row.id, disposition=row.disposition, reason=row.reason, known=True)
-        for row in connection.execute(_KNOWN, identities)
+        (identity, digest): Receipt(input_id=number, disposition=disposition, reason=reason, known=True)
+        for identity, digest, number, disposition, reason in found
     }
 
 
@@ -144,8 +145,7 @@ def _judge_now(commit: Commit, arrivals: Sequence[Arrival]) -> list[int | None]:
     ids: list[int | None] = [None] * len(arrivals)
     if not asked:
         return ids
-    query = sa.select(cases.c.case_key).where(cases.c.case_key.in_([ask.case_key for _, _, ask in asked]))
-    taken = set(commit.connection.execute(query).scalars())
+    taken = {key for (key,) in read_rows(commit.connection, _TAKEN, case_keys=[ask.case_key for _, _, ask in asked])}
     places: list[int] = []
     rows: list[dict[str, Any]] = []
     for place, arrival, ask in asked:
@@ -153,11 +153,14 @@ def _judge_now(commit: Commit, arrivals: Sequence[Arrival]) -> list[int | None]:
             taken.add(ask.case_key)
             places.append(place)
             rows.append(_event_row(arrival, ask, commit))
-    if rows:
-        commit.connection.execute(sa.insert(cases), [_case_row(row, commit.now) for row in rows])
+    write_rows(commit.connection, _OPEN, [_case_row(row, commit.now) for row in rows])
     for place, event_id in zip(places, commit.add_events(rows), strict=True):
         ids[place] = event_id
     return ids
+
+
+_TAKEN = sa.select(cases.c.case_key).where(cases.c.case_key.in_(sa.bindparam("case_keys", expanding=True)))
+_OPEN = sa.insert(cases)
 
 
 def _event_row(arrival: Arrival, ask: JudgeNow, commit: Commit) -> dict[str, Any]:
@@ -200,12 +203,11 @@ def _insert_inputs(commit: Commit, arrivals: Sequence[Arrival], event_ids: Seque
         for arrival, event_id in zip(arrivals, event_ids, strict=True)
         for expected in (_expected(arrival, event_id),)
     ]
-    if not rows:
-        return []
-    return list(commit.connection.execute(_INSERT, rows).scalars())
+    made = {(identity, digest): number for identity, digest, number in write_rows(commit.connection, _INSERT, rows)}
+    return [made[_name(arrival)] for arrival in arrivals]
 
 
-_INSERT = sa.insert(inputs).returning(inputs.c.id, sort_by_parameter_order=True)
+_INSERT = sa.insert(inputs).returning(inputs.c.identity, inputs.c.digest, inputs.c.id)
 
 
 def _expected(arrival: Arrival, event_id: int | None) -> Outcome:
@@ -255,8 +257,7 @@ def _write_dispositions(connection: sa.Connection, changed: Sequence[tuple[int, 
         {"input": number, "disposition": outcome.disposition, "reason": outcome.reason, "event_id": outcome.event_id}
         for number, outcome in changed
     ]
-    if rows:
-        connection.execute(_DISPOSE, rows)
+    change_rows(connection, _DISPOSE, rows)
 
 
 def _follow(commit: Commit, arrival: Arrival, input_id: int) -> Outcome:

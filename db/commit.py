@@ -40,19 +40,20 @@ class Commit:
     waited: Mapping[int, float] = field(default_factory=dict)
 
     def keep(self, pieces: Sequence[Content]) -> None:
-        """Small contents become rows; the same content twice is one row."""
+        """Small contents become rows; the same content twice is one row, as young as the second time."""
         rows = {piece.digest: piece.data for piece in pieces if piece.data is not None}
         if rows:
             statement = _keep(self.connection.dialect.name)
-            write_rows(self.connection, statement, [{"digest": digest, "data": data} for digest, data in sorted(rows.items())])
+            found = [{"digest": digest, "data": data, "kept_at": self.now} for digest, data in sorted(rows.items())]
+            write_rows(self.connection, statement, found)
 
     def add_events(self, rows: Sequence[dict[str, Any]]) -> list[int]:
         """Insert waiting events; returns their ids in order. Their queues are rung after the commit."""
         if not rows:
             return []
         full = [{**row, "state": "waiting", "lane_rank": LANE_RANK[Lane(row["lane"])]} for row in rows]
-        statement = sa.insert(events).returning(events.c.id, sort_by_parameter_order=True)
-        ids = list(self.connection.execute(statement, full).scalars())
+        made = {(case_key, revision): number for case_key, revision, number in write_rows(self.connection, _ADD, full)}
+        ids = [made[row["case_key"], row["revision"]] for row in full]
         for row, event_id in zip(full, ids, strict=True):
             self.rings.setdefault(queue_name(row["modality"], row["lane"]), []).append(event_id)
             self.counts["events", (row["modality"], row["lane"])] += 1
@@ -63,9 +64,13 @@ class Commit:
         self.connection.execute(sa.update(events).where(events.c.id == event_id).values(inputs_through=input_id))
 
 
+_ADD = sa.insert(events).returning(events.c.case_key, events.c.revision, events.c.id)
+
+
 @cache
 def _keep(dialect: str) -> sa.Insert:
-    return dialect_insert(dialect, contents).on_conflict_do_nothing()
+    insert = dialect_insert(dialect, contents)
+    return insert.on_conflict_do_update(index_elements=["digest"], set_={"kept_at": insert.excluded.kept_at})
 
 
 def more_urgent(one: str, other: str) -> str:

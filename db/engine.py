@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -17,6 +18,17 @@ from stream.settings import BadSettingError
 
 #: How long a write waits for another's to end on SQLite, in milliseconds.
 BUSY_MILLISECONDS = 10_000
+
+#: PostgreSQL ends the transaction of a process that was stopped or cut off within it, so that its locks come free. In
+#: milliseconds; more than ``stream.content.SAVE_SECONDS``, since a commit at the door waits that long for its files.
+IDLE_MILLISECONDS = 12_000
+
+#: A connection whose other end no longer acknowledges anything is given up after so long, on both sides, in milliseconds.
+SILENT_MILLISECONDS = 10_000
+
+#: SQLite's write-ahead log is brought into the file after so many pages of 4 KB: it happens within a commit, and costs as
+#: many fsyncs however long the log is.
+LOG_PAGES = 4000
 
 
 class Database:
@@ -63,9 +75,11 @@ class Database:
 
 def _make_engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(
-            url, pool_pre_ping=True, pool_size=4, max_overflow=8, pool_timeout=10, connect_args={"connect_timeout": 3}
-        )
+        alive = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": SILENT_MILLISECONDS}
+        connect = {"connect_timeout": 3, **alive}
+        engine = sa.create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=8, pool_timeout=10, connect_args=connect)
+        event.listen(engine, "connect", _prepare_postgresql)
+        return engine
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
@@ -75,9 +89,22 @@ def _make_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MILLISECONDS}")
+        cursor.execute(f"SET tcp_user_timeout = {SILENT_MILLISECONDS}")
+    connection.commit()
+
+
 def _prepare_sqlite(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}", "foreign_keys=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        f"wal_autocheckpoint={LOG_PAGES}",
+        "synchronous=FULL",
+        f"busy_timeout={BUSY_MILLISECONDS}",
+        "foreign_keys=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from db.commit import Commit, more_urgent, promote
 from db.people import same_people
 from db.retract import retract
+from db.rows import change_rows, read_rows, write_rows
 from db.tables import case_inputs, cases, inputs, points
 from db.tally import dialect_insert
 from stream.arrival import Arrival
@@ -41,7 +42,7 @@ _UPDATE = sa.update(cases).where(cases.c.id == sa.bindparam("case")).values({nam
 def write(connection: sa.Connection, gathered: Mapping[int, dict[str, Any]]) -> None:
     """Write what ``gather`` gave, by the case's id."""
     if gathered:
-        connection.execute(_UPDATE, [{"case": case_id, **values} for case_id, values in sorted(gathered.items())])
+        change_rows(connection, _UPDATE, [{"case": case_id, **values} for case_id, values in sorted(gathered.items())])
 
 
 def attach(commit: Commit, case_id: int, input_ids: Sequence[int]) -> None:
@@ -50,8 +51,7 @@ def attach(commit: Commit, case_id: int, input_ids: Sequence[int]) -> None:
 
 
 def _attach_all(commit: Commit, rows: Sequence[dict[str, int]]) -> None:
-    if rows:
-        commit.connection.execute(_attach_statement(commit.connection.dialect.name), rows)
+    write_rows(commit.connection, _attach_statement(commit.connection.dialect.name), rows)
 
 
 @cache
@@ -115,12 +115,14 @@ def _touch_one(commit: Commit, case: dict[str, Any], one: Touch, inside: Collect
 
 _OWN = cases.c.patient_key.in_(sa.bindparam("keys", expanding=True)) & (cases.c.modality == "lab") & cases.c.origin_at.is_not(None)
 _STAYS = sa.select(cases).where(_OWN).order_by(cases.c.id).with_for_update()
+_NAMES = tuple(column.name for column in cases.c)
 
 
 def stays_of(connection: sa.Connection, keys: Collection[str]) -> dict[str, list[dict[str, Any]]]:
     """Patient key → its stays with an origin, locked."""
     found: dict[str, list[dict[str, Any]]] = {}
     if keys:
-        for row in connection.execute(_STAYS, {"keys": list(keys)}).mappings():
-            found.setdefault(row["patient_key"], []).append(dict(row))
+        for values in read_rows(connection, _STAYS, keys=list(keys)):
+            row = dict(zip(_NAMES, values, strict=True))
+            found.setdefault(row["patient_key"], []).append(row)
     return found

@@ -32,8 +32,8 @@ def upgrade(database: Database) -> None:
         command.upgrade(alembic_config(connection), "head")
 
 
-def is_current(database: Database) -> bool:
-    """Whether the database stands at the newest revision."""
+def revisions(database: Database) -> tuple[str, str]:
+    """The revision that the database stands at (empty: none), and the newest one."""
     with database.read() as connection:
         head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
-        return MigrationContext.configure(connection).get_current_revision() == head
+        return MigrationContext.configure(connection).get_current_revision() or "", head or ""

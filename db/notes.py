@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from db.commit import Commit, Outcome, more_urgent, promote
 from db.retract import retract
 from db.settle import settle
-from db.tables import case_inputs, cases, document_aliases
+from db.tables import case_inputs, cases, document_aliases, inputs
 from db.tally import insert_for
 from stream.arrival import Arrival, CancelNote, WriteNote
 
@@ -79,7 +79,7 @@ def _values(commit: Commit, arrival: Arrival, ask: WriteNote, case: sa.RowMappin
     }
 
 
-def _ask(commit: Commit, arrival: Arrival, case_key: str, values: Mapping[str, Any]) -> int:
+def _ask(commit: Commit, arrival: Arrival | None, case_key: str, values: Mapping[str, Any]) -> int:
     copied = ("modality", "lane", "feed", "patient_key", "revision", "facts", "digest", "acquired_at")
     row = {name: values[name] for name in copied}
     as_of = values["acquired_at"] or commit.now
@@ -87,6 +87,22 @@ def _ask(commit: Commit, arrival: Arrival, case_key: str, values: Mapping[str, A
     row["accept_seconds"] = commit.waited.get(id(arrival))
     (event_id,) = commit.add_events([row])
     return event_id
+
+
+def judge_again(commit: Commit, case: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """More is known of the patient: what stands of the document is judged again with it, as its next revision."""
+    stands = case["digest"] and case["revision"] > case["retracted_revision"] and not _waits(commit.connection, case["id"])
+    values = {**case, "facts": facts, "revision": case["revision"] + bool(stands)}
+    kept = {"facts": values["facts"], "revision": values["revision"]}
+    commit.connection.execute(sa.update(cases).where(cases.c.id == case["id"]).values(kept))
+    if stands:
+        _ask(commit, None, case["case_key"], values)
+
+
+def _waits(connection: sa.Connection, case_id: int) -> bool:
+    """Its latest text is not released yet: that is judged then, and not before."""
+    own = inputs.c.id.in_(sa.select(case_inputs.c.input_id).where(case_inputs.c.case_id == case_id))
+    return connection.execute(sa.select(inputs.c.id).where(own, inputs.c.disposition == "collecting").limit(1)).first() is not None
 
 
 def _save(connection: sa.Connection, case_id: int | None, values: Mapping[str, Any], case_key: str) -> int:

@@ -11,9 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from db import merges
+from db import merges, notes
 from db.commit import Commit, Outcome
-from db.gather import gather, write
+from db.gather import Row, gather, write
 from db.people import same_person
 from db.tables import aliases, cases, inputs, patients
 from db.tally import insert_for
@@ -51,7 +51,7 @@ def know(commit: Commit, arrival: Arrival, ask: KnowPatient, input_id: int) -> O
     if not _remember(commit, arrival, ask):
         return Outcome("not_used", "an older version of a patient that is known")
     joined = _came_before(commit, ask.bare_key) and _join(commit, arrival, ask.bare_key, input_id)
-    told = _tell_stays(commit, arrival.patient_key, ask)
+    told = _tell_cases(commit, arrival.patient_key, ask)
     return Outcome("timeline", "remembered; earlier resources are now its own" if joined or told else "the patient is remembered")
 
 
@@ -103,20 +103,28 @@ def _join(commit: Commit, arrival: Arrival, bare_key: str, input_id: int) -> boo
     return True
 
 
-def _tell_stays(commit: Commit, patient_key: str, ask: KnowPatient) -> bool:
-    """Stays of this patient whose age or sex is not known yet, or was a default, learn them and are judged again."""
+def _tell_cases(commit: Commit, patient_key: str, ask: KnowPatient) -> bool:
+    """Stays and notes of this patient whose age or sex is not known yet, or was a default, learn them and are judged again."""
     people = same_person(commit.connection, patient_key)
-    own = cases.c.patient_key.in_(people) & (cases.c.modality == "lab") & cases.c.origin_at.is_not(None)
+    stay = (cases.c.modality == "lab") & cases.c.origin_at.is_not(None)
+    own = cases.c.patient_key.in_(people) & (stay | (cases.c.modality == "note"))
     told = False
     for case in commit.connection.execute(sa.select(cases).where(own).with_for_update()).mappings().all():
         if {AGE_YEARS, SEX} <= set(case["facts"]) - set(case["facts"].get(DEFAULTS, ())):
             continue
-        facts = _learned(case["facts"], ask.facts_at(case["origin_at"]))
+        facts = _learned(case["facts"], ask.facts_at(case["origin_at"] or case["acquired_at"] or case["opened_at"]))
         if facts != case["facts"]:
-            known = {**case, "facts": facts}
-            write(commit.connection, {case["id"]: gather(commit, known, case["lane"], origin=case["origin_at"])})
+            _judge_again(commit, case, facts)
             told = True
     return told
+
+
+def _judge_again(commit: Commit, case: Row, facts: dict[str, Any]) -> None:
+    if case["modality"] == "note":
+        notes.judge_again(commit, dict(case), facts)
+    else:
+        gathered = gather(commit, {**case, "facts": facts}, case["lane"], origin=case["origin_at"])
+        write(commit.connection, {case["id"]: gathered})
 
 
 def _learned(facts: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

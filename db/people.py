@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
+from db.rows import read_rows
 from db.tables import aliases
 
 #: The advisory lock's number: "dxpeople" as eight bytes.
@@ -29,7 +30,7 @@ def hold_people(connection: sa.Connection, *, alone: bool) -> None:
 
 def same_people(connection: sa.Connection, keys: Collection[str]) -> dict[str, list[str]]:
     """Key → every key of its person; without aliases, which is nearly always, one statement for all."""
-    if not keys or connection.execute(_ANY, {"keys": list(keys)}).first() is None:
+    if not keys or not read_rows(connection, _ANY, keys=list(keys)):
         return {key: [key] for key in keys}
     return {key: same_person(connection, key) for key in keys}
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -43,3 +44,20 @@ def keep_refusals(connection: sa.Connection, now: datetime, kept: Sequence[Refus
     insert = insert_for(connection, refusals)
     again = {name: insert.excluded[name] for name in ("reason", "place", "at")} | {"times": refusals.c.times + 1}
     connection.execute(insert.on_conflict_do_update(index_elements=["feed", "digest"], set_=again), rows)
+
+
+_SHOWN = [column for column in refusals.c if column.name != "content"]
+
+
+def list_refusals(connection: sa.Connection, *, feed: str = "", most: int = 100) -> list[dict[str, Any]]:
+    """What was refused last, newest first, without its content."""
+    query = sa.select(*_SHOWN).order_by(refusals.c.at.desc(), refusals.c.id.desc()).limit(most)
+    if feed:
+        query = query.where(refusals.c.feed == feed)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def read_refusal(connection: sa.Connection, refusal_id: int) -> dict[str, Any] | None:
+    """One refusal with its content; None where there is none of this number."""
+    row = connection.execute(sa.select(refusals).where(refusals.c.id == refusal_id)).mappings().first()
+    return dict(row) if row else None

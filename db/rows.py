@@ -1,34 +1,141 @@
-"""Many rows by one statement, without SQLAlchemy's work for each of them.
+"""Statements of hot paths, straight to the driver: compiled once and kept, many rows by one call, rows back as tuples.
 
-Its ``execute`` prepares each row's parameters anew, which took a third of a group of results (docs/decisions/0009). Here a
-statement is compiled once for a dialect, and a row costs only the processors of those columns that have one.
+SQLAlchemy's ``execute`` prepares every statement and each row's parameters anew, which took half of a group's time; and a
+driver that is called once a row gives the interpreter away as often (docs/decisions/0009). Errors are raised as SQLAlchemy's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
 
-Build = Callable[[Mapping[str, Any]], Any]
+#: The most rows of one call: a longer statement gains nothing.
+MOST_ROWS = 64
+
+#: What PostgreSQL calls the type of our numbers with a fraction.
+_FLOAT8 = 701
+
+_VALUES = re.compile(r"VALUES (\([^()]*\))")
+
+Query = sa.Select[Any] | sa.CompoundSelect[Any]
+Process = Callable[[Any], Any]
 
 
-def write_rows(connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Execute for every row; all have the same keys. ``statement`` is one that is kept: it is compiled once."""
-    if rows:
-        written, build = _compiled(connection.dialect, statement, tuple(rows[0]))
-        connection.exec_driver_sql(written, [build(row) for row in rows])
+def write_rows(connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Insert every row; all have the same keys. ``statement`` is one that is kept: it is compiled once.
+
+    Gives what it returns, in no order that could be relied on. No two rows may be in conflict with one another.
+    """
+    returned: list[tuple[Any, ...]] = []
+    for start in range(0, len(rows), MOST_ROWS):
+        some = rows[start : start + MOST_ROWS]
+        text, steps, found = _insert(connection.dialect, statement, tuple(some[0]), len(some))
+        values = [
+            process(row.get(name, usual)) if process else row.get(name, usual) for row in some for name, usual, process in steps
+        ]
+        returned += _call(connection, text, values, found)
+    return returned
 
 
-@lru_cache(maxsize=64)
-def _compiled(dialect: sa.Dialect, statement: sa.Insert, names: tuple[str, ...]) -> tuple[str, Build]:
-    """The statement's text, and what makes the driver's parameters of a row: a tuple or a mapping, as the driver takes them."""
-    compiled = statement.compile(dialect=dialect, column_keys=names)
-    processors = {name: compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
-    steps = tuple((name, processors[name] or _as_it_is) for name in getattr(compiled, "positiontup", None) or names)
-    if compiled.positional:
-        return str(compiled), lambda row: tuple([process(row[name]) for name, process in steps])
-    return str(compiled), lambda row: {name: process(row[name]) for name, process in steps}
+def read_rows(connection: sa.Connection, statement: Query, **values: Any) -> list[tuple[Any, ...]]:
+    """The rows of a query that is kept; ``values`` by the names of its parameters, a list for one that expands.
+
+    Of an empty list no row.
+    """
+    if any(value == [] for value in values.values()):
+        return []
+    lengths = tuple((name, _rounded(len(value))) for name, value in values.items() if isinstance(value, list))
+    text, steps, found = _query(connection.dialect, statement, lengths)
+    return _call(connection, text, [process(_pick(values, name, place)) for name, place, process in steps], found)
+
+
+def change_rows(connection: sa.Connection, statement: sa.Update, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Execute an UPDATE that is kept, and whose parameters are named, for every row."""
+    text, steps, found = _query(connection.dialect, statement, ())
+    for row in rows:
+        _call(connection, text, [process(row.get(name)) for name, _, process in steps], found)
+
+
+def _rounded(length: int) -> int:
+    """The next power of two: as many texts of a query are kept, and the last value stands more than once."""
+    return 1 << (length - 1).bit_length()
+
+
+def _pick(values: Mapping[str, Any], name: str, place: int | None) -> Any:
+    found = values.get(name)
+    return found if place is None or found is None else found[min(place, len(found) - 1)]
+
+
+def _call(
+    connection: sa.Connection, text: str, values: Sequence[Any], found: Sequence[Process | None] | None
+) -> list[tuple[Any, ...]]:
+    driver: Any = connection.connection.driver_connection
+    dialect: Any = connection.dialect
+    base = dialect.loaded_dbapi.Error
+    try:
+        cursor = driver.execute(text, values)
+        rows: list[tuple[Any, ...]] = cursor.fetchall() if found is not None else []
+    except base as error:
+        raise sa.exc.DBAPIError.instance(text, None, error, base, dialect=dialect) from None  # no values
+    if found is None or not any(found):
+        return rows
+    return [tuple([process(value) if process else value for value, process in zip(row, found, strict=True)]) for row in rows]
+
+
+@lru_cache(maxsize=512)
+def _insert(
+    dialect: sa.Dialect, statement: sa.Insert, names: tuple[str, ...], count: int
+) -> tuple[str, tuple[tuple[str, Any, Process | None], ...], tuple[Process | None, ...] | None]:
+    """The text for ``count`` rows; names, defaults and processors of a row's values; processors of what comes back."""
+    compiled: Any = statement.inline().compile(dialect=_positional(dialect), column_keys=names)
+    usual = {column.key: column.default.arg for column in compiled.insert_prefetch}
+    steps = tuple((name, usual.get(name), _into(dialect, compiled.binds[name])) for name in compiled.positiontup)
+    text = _VALUES.sub(lambda match: "VALUES " + ", ".join([match[1]] * count), str(compiled), count=1)
+    return text, steps, _out_of(dialect, statement.exported_columns) if statement._returning else None  # noqa: SLF001
+
+
+@lru_cache(maxsize=512)
+def _query(
+    dialect: sa.Dialect, statement: Query | sa.Update, lengths: tuple[tuple[str, int], ...]
+) -> tuple[str, tuple[tuple[str, int | None, Process], ...], tuple[Process | None, ...] | None]:
+    lists = {name: [None] * length for name, length in lengths}
+    filled = statement if isinstance(statement, sa.Update) else statement.params(lists)
+    compiled: Any = filled.compile(dialect=_positional(dialect), compile_kwargs={"render_postcompile": True})
+    expanded = {f"{name}_{place + 1}": (name, place) for name, length in lengths for place in range(length)}
+    steps = []
+    for written in compiled.positiontup:
+        name, place = expanded.get(written, (written, None))
+        bind = compiled.binds[name]
+        kept = bind.value if place is None and not bind.required else None
+        process = _into(dialect, bind) or _as_it_is
+        steps.append((name, place, process if kept is None else partial(_kept, kept)))
+    returned = None if isinstance(statement, sa.Update) else _out_of(dialect, statement.selected_columns)
+    return str(compiled), tuple(steps), returned
+
+
+def _into(dialect: sa.Dialect, bind: Any) -> Process | None:
+    process: Process | None = bind.type.dialect_impl(dialect).bind_processor(dialect)
+    return process
+
+
+def _out_of(dialect: sa.Dialect, columns: Iterable[Any]) -> tuple[Process | None, ...]:
+    types = [column.type.dialect_impl(dialect) for column in columns]
+    return tuple(kind.result_processor(dialect, _FLOAT8 if isinstance(kind, sa.Float) else None) for kind in types)
+
+
+@lru_cache(maxsize=8)
+def _positional(dialect: sa.Dialect) -> sa.Dialect:
+    """The same dialect, whose texts have their parameters by place."""
+    if dialect.paramstyle == "pyformat":
+        return type(dialect)(paramstyle="format")  # type: ignore[call-arg]
+    return dialect
+
+
+def _kept(value: Any, _: Any) -> Any:
+    """A value that stands in the statement."""
+    return value
 
 
 def _as_it_is(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from db.commit import Commit, Outcome, more_urgent, promote
+from db.rows import change_rows, read_rows, write_rows
 from db.tables import case_inputs, cases, inputs
 from stream.arrival import Arrival, JoinSeries
 
@@ -39,25 +40,35 @@ def join(commit: Commit, arrival: Arrival, ask: JoinSeries, input_id: int) -> Ou
     """Add one instance; a late one opens the case again and so makes the next revision."""
     if _same_instance(commit.connection, arrival, input_id):
         return Outcome("not_used", "the same identity with other content", conflict=True)
-    case = commit.connection.execute(sa.select(cases).where(cases.c.case_key == ask.case_key).with_for_update()).mappings().first()
+    found = read_rows(commit.connection, _CASE, key=ask.case_key)
+    case = dict(zip(_NAMES, found[0], strict=True)) if found else None
     case_id: int = case["id"] if case else _open(commit, arrival, ask)
-    commit.connection.execute(sa.insert(case_inputs), {"case_id": case_id, "input_id": input_id})
+    write_rows(commit.connection, _JOIN, [{"case_id": case_id, "input_id": input_id}])
     lane = more_urgent(case["lane"], arrival.lane.value) if case else arrival.lane.value
     expected = (case["expected"] if case else None) or ask.expected
     have = _instances(commit.connection, case_id) if expected else 0
     values: dict[str, Any] = {
+        "case": case_id,
         "touched_at": commit.now,
         "first_touched_at": (case["first_touched_at"] if case else None) or commit.now,
         "close_at": _close_at(commit.now, ask.quiet_seconds, have, expected),
         "expected": None if expected and have > expected else expected,  # an old count; the source is asked again
         "lane": lane,
+        "facts": case["facts"] if case else dict(ask.facts),
     }
     if case and SOURCE in ask.facts and SOURCE not in case["facts"]:
         values["facts"] = {**case["facts"], SOURCE: ask.facts[SOURCE], STUDY: ask.facts[STUDY]}
-    commit.connection.execute(sa.update(cases).where(cases.c.id == case_id).values(values))
-    if case:
+    change_rows(commit.connection, _GROW, [values])
+    if case and lane != case["lane"]:
         promote(commit, ask.case_key, lane)
     return Outcome("collecting")
+
+
+_NAMES = tuple(column.name for column in cases.c)
+_CASE = sa.select(cases).where(cases.c.case_key == sa.bindparam("key")).with_for_update()
+_JOIN = sa.insert(case_inputs)
+_GROWS = ("touched_at", "first_touched_at", "close_at", "expected", "lane", "facts")
+_GROW = sa.update(cases).where(cases.c.id == sa.bindparam("case")).values({name: sa.bindparam(name) for name in _GROWS})
 
 
 def open_series(connection: sa.Connection, now: datetime, source: str) -> list[OpenSeries]:
@@ -100,8 +111,12 @@ def source_facts(sender: str, study: str, sources: Collection[str]) -> dict[str,
 
 
 def _same_instance(connection: sa.Connection, arrival: Arrival, input_id: int) -> bool:
-    query = sa.select(inputs.c.id).where(inputs.c.identity == arrival.identity, inputs.c.id != input_id).limit(1)
-    return connection.execute(query).first() is not None
+    return bool(read_rows(connection, _OTHERS, identity=arrival.identity, number=input_id))
+
+
+_OTHERS = (
+    sa.select(inputs.c.id).where(inputs.c.identity == sa.bindparam("identity"), inputs.c.id != sa.bindparam("number")).limit(1)
+)
 
 
 def _open(commit: Commit, arrival: Arrival, ask: JoinSeries) -> int:

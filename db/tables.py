@@ -1,6 +1,7 @@
 """The tables. The migrations under ``db/migrations`` make them; a test holds the two together."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,12 +46,13 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+@lru_cache(maxsize=1024)  # the times of one group are few
 def _as_text(value: datetime | None) -> str | None:
     if value is None:
         return None
     if value.tzinfo is None:
         raise ValueError("a time without a zone")
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ", "microseconds")[:26]
 
 
 def _when(name: str, **options: Any) -> sa.Column[datetime]:
@@ -72,6 +74,8 @@ contents = sa.Table(
     metadata,
     sa.Column("digest", sa.Text, primary_key=True),  # sha256, hexadecimal
     sa.Column("data", sa.LargeBinary, nullable=False),
+    _when("kept_at"),  # when an input last brought it; a file's is the time of its last change
+    sa.Index("ix_contents_kept_at", "kept_at"),
 )
 
 inputs = sa.Table(
@@ -123,6 +127,7 @@ cases = sa.Table(
         postgresql_where=sa.text("close_at IS NOT NULL"),
     ),
     sa.Index("ix_cases_patient_key", "patient_key"),
+    sa.Index("ix_cases_text", "digest", sqlite_where=sa.text("modality = 'note'"), postgresql_where=sa.text("modality = 'note'")),
 )
 
 case_inputs = sa.Table(
@@ -133,6 +138,8 @@ case_inputs = sa.Table(
 )
 
 # The patient's timeline ----------------------------------------------------------------------------------------------
+
+_TIMED = sa.text("identity <> base")
 
 points = sa.Table(
     "points",
@@ -148,7 +155,8 @@ points = sa.Table(
     _when("available_at", nullable=False),
     _when("version_at", nullable=False),
     sa.Column("input_id", sa.BigInteger, nullable=False),
-    sa.Index("ix_points_base", "base"),
+    # Identity and base are one in nearly every row: an index of the others spares a page a result.
+    sa.Index("ix_points_timed", "base", sqlite_where=_TIMED, postgresql_where=_TIMED),
     sa.Index("ix_points_patient_key_observed_at", "patient_key", "observed_at"),
 )
 
@@ -316,6 +324,124 @@ findings = sa.Table(
     sa.Column("positive", sa.Boolean, nullable=False),
 )
 
+#: What turned out to be true of an event, once somebody knows.
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("event_id", sa.BigInteger, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),  # as in findings
+    sa.Column("source", sa.Text, primary_key=True),  # who says so
+    sa.Column("value", sa.Boolean, nullable=False),
+    _when("at", nullable=False),  # when it was said
+)
+
+# What people did ------------------------------------------------------------------------------------------------------
+
+#: One row an event that somebody retried or dropped, or a deed that concerns none; written in the same transaction.
+actions = sa.Table(
+    "actions",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _when("at", nullable=False),
+    _text("who"),
+    _text("act"),  # retry, drop; pause, resume of a backlog
+    sa.Column("event_id", sa.BigInteger, index=True),
+    _text("reason"),  # why, in that person's words
+    _text("before"),  # the event's own reason as it stood
+)
+
+# Why it was said -------------------------------------------------------------------------------------------------------
+
+#: What a prediction leaned on; computed afterwards, when nothing waits or when somebody asks.
+explanations = sa.Table(
+    "explanations",
+    metadata,
+    sa.Column("prediction_id", sa.BigInteger, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),  # heat_map, results, tokens
+    sa.Column("label", sa.Text, primary_key=True),  # the finding that is explained
+    _text("method"),
+    _text("media_type"),  # image/png, application/json
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    _when("created_at", nullable=False),
+)
+
+#: Predictions that are still to be explained.
+explanations_wanted = sa.Table(
+    "explanations_wanted",
+    metadata,
+    sa.Column("prediction_id", sa.BigInteger, primary_key=True),
+    sa.Column("tries", sa.Integer, nullable=False, default=0),
+    _when("asked_at", nullable=False),
+)
+
+# A backlog and its manifest --------------------------------------------------------------------------------------------
+
+_PENDING = sa.text("state = 'pending'")
+_FAULTY = sa.text("state IN ('refused', 'failed')")
+
+#: What somebody asked to have pushed: paths, or the days of a PACS. The counts are raised in the transaction that they count.
+backlogs = sa.Table(
+    "backlogs",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _text("name", unique=True),  # what was asked for; the same again goes on with the same backlog
+    sa.Column("source", sa.JSON, nullable=False),  # paths, or what is pulled from where
+    sa.Column("in_place", sa.Boolean, nullable=False, default=False),
+    sa.Column("rate", sa.Float),  # files a second at most; null: as fast as can be
+    _text("hours"),  # local time, as 22:00-06:00; empty: always
+    sa.Column("depth", sa.Integer, nullable=False),  # so many of its lane may wait in the ledger
+    _text("state"),  # running, paused, done
+    _text("waits_for"),  # hours, room, disk, database; empty while it gets on
+    _text("runner"),  # host and process that works on it
+    sa.Column("fence", sa.BigInteger, nullable=False, default=0),  # raised by each process that takes it over
+    _when("seen_at"),  # when that process was last heard of
+    _when("began_at", nullable=False),
+    _when("listed_at"),  # when the manifest was whole
+    _text("listed_through"),  # of a pull: the last day that was asked for
+    _when("ended_at"),
+    sa.Column("files", sa.BigInteger, nullable=False, default=0),  # in the manifest
+    sa.Column("bytes", sa.BigInteger, nullable=False, default=0),
+    sa.Column("taken", sa.BigInteger, nullable=False, default=0),  # files by outcome
+    sa.Column("known", sa.BigInteger, nullable=False, default=0),
+    sa.Column("refused", sa.BigInteger, nullable=False, default=0),
+    sa.Column("failed", sa.BigInteger, nullable=False, default=0),
+    sa.Column("inputs", sa.BigInteger, nullable=False, default=0),  # new ones in the ledger
+    sa.Column("files_per_second", sa.Float),  # over the last minute
+    _when("eta_at"),
+)
+
+#: The manifest: a row a file, a member of an archive, a study of a PACS; further rows for the parts of a file that were refused.
+backlog_files = sa.Table(
+    "backlog_files",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("backlog_id", sa.BigInteger, nullable=False),
+    _text("path"),
+    _text("member"),  # of an archive
+    sa.Column("part", sa.Integer, nullable=False, default=0),  # the n-th message or line alone; 0: the whole file
+    sa.Column("size", sa.BigInteger, nullable=False, default=0),
+    _text("state"),  # pending, taken, known, refused, failed
+    _text("reason"),
+    sa.Column("parts", sa.Integer, nullable=False, default=0),  # so many messages or lines are dealt with …
+    sa.Column("position", sa.BigInteger, nullable=False, default=0),  # … which end at this byte
+    sa.Column("inputs", sa.Integer, nullable=False, default=0),  # new ones in the ledger
+    sa.Column("input_id", sa.BigInteger),  # the first of them, or the one that was known
+    _when("ended_at"),
+    sa.UniqueConstraint("backlog_id", "path", "member", "part"),
+    sa.Index("ix_backlog_files_pending", "backlog_id", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
+    sa.Index("ix_backlog_files_faulty", "backlog_id", "id", sqlite_where=_FAULTY, postgresql_where=_FAULTY),
+)
+
+#: Content that was left where it lies: ``head``, then the file's bytes from ``start`` on.
+content_places = sa.Table(
+    "content_places",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    _text("path"),
+    sa.Column("start", sa.BigInteger, nullable=False),
+    sa.Column("head", sa.LargeBinary, nullable=False),
+)
+
 # How far a polled server has been read -------------------------------------------------------------------------------
 
 cursors = sa.Table(
@@ -343,6 +469,7 @@ workers = sa.Table(
     _when("claimed_at"),
     _when("progress_at"),
     _when("ended_at"),
+    _text("ended_by", nullable=True),  # stop: it was asked to and left in order; crash: it went without a word
     sa.Index("ix_workers_ended_at", "ended_at"),
 )
 

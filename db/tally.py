@@ -8,6 +8,7 @@ from functools import cache
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from db.rows import write_rows
 from db.tables import tallies
 
 #: (metric, label values) → by how much it rose.
@@ -22,7 +23,7 @@ def raise_tallies(connection: sa.Connection, slot: str, counts: Mapping[tuple[st
         if value
     ]
     if rows:
-        connection.execute(_raise(connection.dialect.name), rows)
+        write_rows(connection, _raise(connection.dialect.name), rows)
 
 
 @cache

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from db import gather
 from db.commit import Commit, Outcome
-from db.rows import write_rows
+from db.rows import read_rows, write_rows
 from db.tables import analytes_seen, points, refused_points
 from db.tally import dialect_insert, insert_for
 from stream.arrival import AddResults, Arrival, Result
@@ -66,7 +66,10 @@ def _refusals(ask: AddResults) -> str:
     return "refused: " + "; ".join(named[:5] + (["…"] if len(named) > 5 else [])) if named else ""
 
 
-_OF_BASES = sa.select(points).where(points.c.base.in_(sa.bindparam("bases", expanding=True)))
+_NAMES = tuple(column.name for column in points.c)
+_BASES: sa.BindParameter[str] = sa.bindparam("bases", expanding=True)
+_TIMED = sa.select(points).where(points.c.base.in_(_BASES), points.c.identity != points.c.base)
+_OF_BASES = sa.union_all(sa.select(points).where(points.c.identity.in_(_BASES)), _TIMED)
 
 
 def _stored(connection: sa.Connection, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
@@ -74,8 +77,9 @@ def _stored(connection: sa.Connection, results: Iterable[Result]) -> dict[str, d
     bases = sorted({result.base for result in results})
     rows: dict[str, dict[str, Any]] = {}
     for start in range(0, len(bases), 500):
-        found = connection.execute(_OF_BASES, {"bases": bases[start : start + 500]})
-        rows.update({row["identity"]: dict(row) for row in found.mappings()})
+        for values in read_rows(connection, _OF_BASES, bases=bases[start : start + 500]):
+            row = dict(zip(_NAMES, values, strict=True))
+            rows[row["identity"]] = row
     return rows
 
 
@@ -141,7 +145,7 @@ _SEEN = sa.select(analytes_seen.c.code).where(analytes_seen.c.last_seen_at > sa.
 
 def _see(commit: Commit, codes: set[str]) -> None:
     """Remember that this installation gets these analytes."""
-    missing = sorted(codes - set(commit.connection.execute(_SEEN, {"since": commit.now - _SEEN_EVERY}).scalars()))
+    missing = sorted(codes - {code for (code,) in read_rows(commit.connection, _SEEN, since=commit.now - _SEEN_EVERY)})
     if missing:
         insert = insert_for(commit.connection, analytes_seen)
         statement = insert.on_conflict_do_update(index_elements=["code"], set_={"last_seen_at": insert.excluded.last_seen_at})

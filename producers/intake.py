@@ -82,12 +82,15 @@ class Intake:
             self._waiting.put(submission)
         return submission.answer
 
-    def refused(self, feed: str, reason: str, *, content: bytes = b"", place: str = "") -> None:
-        """Count a refusal, and keep ``content`` where there is any; ``reason`` is one of few words, never what was sent."""
+    def refused(self, feed: str, reason: str, *, content: bytes = b"", place: str = "", words: str = "") -> None:
+        """Count a refusal, and keep ``content`` where there is any; ``reason`` is one of few words, never what was sent.
+
+        ``words``: the reason at length, kept beside the content.
+        """
         with self._refused_lock:
             self._refused["refused", (feed, reason)] += 1
         if content:
-            self._kept.keep(Refusal(feed=feed, reason=reason, place=place, content=content))
+            self._kept.keep(Refusal(feed=feed, reason=words or reason, place=place, content=content))
 
     def write_refusals(self) -> None:
         """Bring the counted refusals and failed rings into the ledger; without a database they wait for the next time."""

@@ -56,7 +56,7 @@ class ContentStore:
     def __init__(self, folder: Path, *, watermark: int = FREE_BYTES_WATERMARK) -> None:
         self.folder = folder
         self.watermark = watermark
-        self._made: set[Path] = set()  # folders that are known to be there
+        self._made = False  # whether all folders are known to be there
 
     def put(self, data: bytes) -> Content:
         """Make ``data`` durable; raises OutOfSpace or Temporary, never leaves half a file under a final name."""
@@ -116,29 +116,33 @@ class ContentStore:
     def _write(self, path: Path, data: bytes) -> None:
         try:
             self.check_space(len(data))
-            if path.parent not in self._made:
-                self._make_folder(path.parent)
-                self._made.add(path.parent)
+            if not self._made:
+                self._make_folders()
+                self._made = True
             aside = path.with_name(f".{uuid.uuid4().hex}")
             try:
                 write_durably(aside, data)
                 aside.replace(path)
             except OSError:
                 aside.unlink(missing_ok=True)
-                self._made.discard(path.parent)  # it may have been taken away
+                self._made = False  # its folder may have been taken away
                 raise
             sync_folder(path.parent)
         except OSError as error:
             raise _unwritable(error) from error
 
-    def _make_folder(self, folder: Path) -> None:
-        """Durably: the entry of each new folder in the one above it is synced too."""
-        if folder.exists():
-            return
-        if folder != self.folder:
-            self._make_folder(folder.parent)
-        folder.mkdir(parents=folder == self.folder, exist_ok=True)
-        sync_folder(folder.parent)
+    def _make_folders(self) -> None:
+        """All at once, and durably: otherwise each of the first images of a store would wait for a folder's own fsyncs."""
+        above = []
+        folder = self.folder
+        while not folder.exists():
+            above.append(folder.parent)
+            folder = folder.parent
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number in range(256):
+            (self.folder / f"{number:02x}").mkdir(exist_ok=True)
+        for folder in (self.folder, *above):
+            sync_folder(folder)
 
 
 def _unwritable(error: OSError) -> Temporary:

@@ -108,7 +108,9 @@ class Analytes:
 
 
 def _convert(value: float, unit: Unit, row: Analyte) -> float:
-    target = units()[_plain(row.unit)]
+    target = units().get(_plain(row.unit))
+    if target is None:
+        raise Refused(f"the table gives {row.analyte} an unknown unit")
     if unit.dimension == "temperature" == target.dimension:
         return _to_celsius(value, unit.ucum)
     if unit.dimension == target.dimension:

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -46,6 +47,11 @@ class Bell:
     def unheard(self, name: str) -> int:
         """How many rings of a queue no worker has taken yet; raises RedisError."""
         return int(self._lists.llen(name))
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes that Redis uses, and that it may: its own limit, else the machine's memory; raises RedisError."""
+        told: Any = self._lists.info("memory")
+        return int(told["used_memory"]), int(told.get("maxmemory") or told["total_system_memory"])
 
     def ring(self, name: str, hints: list[int]) -> bool:
         """Ring unless a ring is still unheard: that one will find these events too. False when Redis cannot be had."""

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream.errors import DxstreamError
+from stream.keep import Keep, read_keep
 
 
 class BadSettingError(DxstreamError):
@@ -31,10 +32,17 @@ class Settings:
     devices: str = "auto"
     bind: str = "127.0.0.1"
     http_token: str = ""
+    console_token: str = ""
+    console_user_header: str = ""
+    console_proxies: str = ""
     hash_key: str = ""
     config: Path = Path()
     models: Path = Path()
     log_format: str = "console"
+    runtime: str = ""
+    explain: str = ""
+    process_metrics_port: int = 0
+    keep: Keep = field(default_factory=Keep)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None, *, home: Path | None = None) -> "Settings":
@@ -58,10 +66,17 @@ class Settings:
             devices=get("DEVICES", "auto"),
             bind=get("BIND", "127.0.0.1"),
             http_token=get("HTTP_TOKEN"),
+            console_token=get("CONSOLE_TOKEN") or get("HTTP_TOKEN"),
+            console_user_header=get("CONSOLE_USER_HEADER"),
+            console_proxies=get("CONSOLE_PROXIES", "127.0.0.1,::1"),
             hash_key=get("HASH_KEY"),
             config=Path(get("CONFIG") or place / "config").absolute(),
             models=Path(get("MODELS") or place / "models").absolute(),
             log_format=get("LOG_FORMAT", "console"),
+            runtime=_one_of("RUNTIME", get("RUNTIME"), ("", "torch", "openvino", "onnx")),
+            explain=_one_of("EXPLAIN", get("EXPLAIN"), ("", "on", "off")),
+            process_metrics_port=_port("PROCESS_METRICS_PORT", get("PROCESS_METRICS_PORT", "0")),
+            keep=read_keep(get),
         )
 
     @property
@@ -72,6 +87,12 @@ class Settings:
     def __repr__(self) -> str:
         """Without the database's password, the token or the key."""
         return f"Settings(home={self.home})"
+
+
+def _one_of(name: str, text: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise BadSettingError(f"DXSTREAM_{name} is {text!r}, and none of {', '.join(filter(None, known))}")
+    return text
 
 
 def _port(name: str, text: str) -> int:

@@ -4,6 +4,7 @@ import logging
 
 from producers.dicom.association import CALLING_TITLE_UNKNOWN, SUCCESS, Storing
 from producers.dicom.command import Status
+from producers.dicom.file import write_file
 from producers.dicom.instance import Mismatch, prepare
 from producers.dicom.listener import Listener
 from producers.dicom.quiet import silence_libraries
@@ -78,9 +79,9 @@ class DicomFeed:
         try:
             self._take(storing)
         except Mismatch as error:
-            return self._refuse(DOES_NOT_MATCH, error.reason, "does not match")
+            return self._refuse(storing, Status(DOES_NOT_MATCH, error.reason), error, "does not match")
         except Refused as error:
-            return self._refuse(CANNOT_UNDERSTAND, error.reason, "cannot understand")
+            return self._refuse(storing, Status(CANNOT_UNDERSTAND, error.reason), error, "cannot understand")
         except (Temporary, TimeoutError, OSError) as error:
             log.warning("not stored for now: feed=dicom error=%s", type(error).__name__)
             return Status(OUT_OF_RESOURCES, "not now: the receiver cannot store it, send again")
@@ -97,7 +98,9 @@ class DicomFeed:
         level = logging.WARNING if receipt.conflict else logging.INFO
         log.log(level, "stored: feed=dicom input=%d known=%s conflict=%s", receipt.input_id, receipt.known, receipt.conflict)
 
-    def _refuse(self, code: int, reason: str, counted: str) -> Status:
-        log.warning("refused: feed=dicom status=%04X reason=%s", code, reason)
-        self.door.intake.refused("dicom", counted)
-        return Status(code, reason)
+    def _refuse(self, storing: Storing, status: Status, error: Refused, counted: str) -> Status:
+        log.warning("refused: feed=dicom status=%04X reason=%s", status.code, error.reason)
+        instance = storing.instance
+        kept = write_file(instance, sop_class=instance.sop_class, sop_instance=instance.sop_instance)
+        self.door.intake.refused("dicom", counted, content=kept, place=error.where, words=error.reason)
+        return status

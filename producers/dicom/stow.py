@@ -99,11 +99,11 @@ def _hand(door: Door, part: bytes, study: str) -> Stored | tuple[Arrival, Future
         door.store.check_space(len(part))
         instance = read_file(part)
         if study and (stray := _stray(instance, study)):
-            door.intake.refused("stow", "of another study")
+            door.intake.refused("stow", "of another study", content=part, place="StudyInstanceUID")
             return stray
         arrival = arrive(door, instance, feed="stow")
     except Refused as error:
-        door.intake.refused("stow", "cannot understand")
+        door.intake.refused("stow", "cannot understand", content=part, place=error.where, words=error.reason)
         return Stored(failure=CANNOT_UNDERSTAND, reason=error.reason)
     except (Temporary, OSError) as error:
         return Stored(failure=OUT_OF_RESOURCES, reason=NOT_NOW, out_of_space=isinstance(error, OutOfSpace))

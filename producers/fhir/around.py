@@ -38,7 +38,10 @@ def fetch_nothing(address: str, source: str, kind: str) -> Fetched | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """``source``: the base address of the server that holds the resource, empty when nobody said.
+    """What stands around a resource.
+
+    ``source``: the base address of the server that holds it, empty when nobody said. ``sender``: what then tells its ids
+    from those of others: the address that it was sent from.
 
     ``vouched``: the sources of which this sender may speak, by configuration; only their Patients are remembered.
     ``authority``: of identifiers that name no system. ``beside``: the resources of the same Bundle by full address (or
@@ -49,11 +52,17 @@ class Around:
     feed: FeedConfig
     received_at: datetime
     source: str = ""
+    sender: str = ""
     vouched: frozenset[str] = frozenset()
     authority: str = ""
     beside: Mapping[str, Element] = field(default_factory=dict)
     fetch: Fetch = fetch_nothing
     asked: MutableMapping[str, Known | None] = field(default_factory=dict)
+
+    @property
+    def holder(self) -> str:
+        """Within what the resource's ids name one thing."""
+        return self.source or self.sender
 
     def remembered(self, bare_key: str, source: str) -> Known | None:
         """The Patient of an earlier request; the ledger is asked once for each. Raises Temporary."""

@@ -100,10 +100,10 @@ def _case_key(document: Element, around: Around) -> str:
     identifiers = (element(document, "masterIdentifier"), *elements(document, "identifier"))
     named = next((one for one in identifiers if text(one, "value")), None)
     if named is not None:
-        return _key(text(named, "system") or around.source, text(named, "value"), around)
+        return _key(text(named, "system") or around.holder, text(named, "value"), around)
     if resource_id(document):
-        return _key(around.source, local_name(document), around)
-    return _key(around.source, sha256(canonical(document)), around)
+        return _key(around.holder, local_name(document), around)
+    return _key(around.holder, sha256(canonical(document)), around)
 
 
 def _key(source: str, name: str, around: Around) -> str:
@@ -123,7 +123,7 @@ def _replaced(document: Element, around: Around) -> Iterator[CancelNote]:
         else:
             base, local = split_address(text(target, "reference"))
             if local:
-                yield CancelNote(case_key=_key(base or around.source, local, around))
+                yield CancelNote(case_key=_key(base or around.holder, local, around))
 
 
 def _listed_type(concept: Element, around: Around) -> str:

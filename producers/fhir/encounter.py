@@ -96,5 +96,5 @@ def _stay(encounter: Element, around: Around) -> str:
     digest = around.door.identities.digest
     for identifier in elements(encounter, "identifier"):
         if text(identifier, "value"):
-            return digest("visit", (text(identifier, "system") or around.source).lower(), text(identifier, "value"))
-    return digest("visit", around.source, f"Encounter/{resource_id(encounter)}") if resource_id(encounter) else ""
+            return digest("visit", (text(identifier, "system") or around.holder).lower(), text(identifier, "value"))
+    return digest("visit", around.holder, f"Encounter/{resource_id(encounter)}") if resource_id(encounter) else ""

@@ -133,7 +133,7 @@ class _Reader:
         component = () if part is self.observation else (row.codes[0],)
         if not self.name:
             return self.around.door.identities.digest("result", self.person.key, row.codes[0], at.isoformat())
-        return self.around.door.identities.digest("result", self.around.source, "Observation", self.name, *component)
+        return self.around.door.identities.digest("result", self.around.holder, "Observation", self.name, *component)
 
 
 def _read_value(part: Element) -> Value | None:

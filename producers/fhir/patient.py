@@ -10,7 +10,7 @@ from producers.fhir.around import Around, local_name, split_address
 from producers.fhir.elements import Element, codings, element, elements, resource_type, text
 from producers.fhir.times import age_years, last_updated, written_date
 from stream import facts
-from stream.arrival import KnowPatient
+from stream.arrival import KnowPatient, Merge
 
 _SEXES = ("female", "male", "other")
 
@@ -34,7 +34,7 @@ def read_person(resource: Element, around: Around) -> Person:
     identifier = stated if text(stated, "value") else _best_identifier(patient) or _searched(reference)
     key = _key(identifier, around) if text(identifier, "value") else ""
     source, local = split_address(reference)
-    bare_key = key_of_id(local, source or around.source, around)
+    bare_key = key_of_id(local, source or around.holder, around)
     known = around.remembered(bare_key, source or around.source) if bare_key and not (key and patient) else None
     if known is None or (key and key != known.patient_key):
         return Person(key or bare_key, patient)
@@ -49,7 +49,7 @@ def key_of_patient(patient: Element, around: Around) -> str:
 
 def read_patient(patient: Element, around: Around) -> KnowPatient | str:
     """What is remembered of a Patient for later requests, or why nothing is."""
-    bare_key = key_of_id(local_name(patient), around.source, around)
+    bare_key = key_of_id(local_name(patient), around.holder, around)
     if not bare_key:
         return "a patient without an id is nothing that others can refer to"
     if around.source not in around.vouched:
@@ -62,6 +62,17 @@ def read_patient(patient: Element, around: Around) -> KnowPatient | str:
         facts_at=partial(read_facts, Person(patient=patient), around),
         version_at=last_updated(patient, around.feed.time_zone),
     )
+
+
+#: Patient.link.type: the two resources are of one person, and one of them is not to be used any more.
+_REPLACEMENTS = ("replaced-by", "replaces")
+
+
+def read_links(patient: Element, around: Around) -> tuple[Merge, ...]:
+    """The Patients that this one replaces, or by which it is replaced: one person, as by ADT^A40."""
+    linked = [one for one in elements(patient, "link") if text(one, "type") in _REPLACEMENTS]
+    found = (read_person({"subject": element(one, "other"), "contained": patient.get("contained", [])}, around) for one in linked)
+    return tuple(Merge(other=key) for key in dict.fromkeys(person.key for person in found) if key)
 
 
 def key_of_id(local: str, source: str, around: Around) -> str:

@@ -12,8 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from db.cursors import move_cursor, read_cursor
 from producers.fhir.around import local_name
 from producers.fhir.bundle import Parsed, parse_entry, read_entries, resources_beside
@@ -119,7 +117,7 @@ class Poller:
         """Poll; gives the seconds until the next time, more after each failure."""
         try:
             number = self.poll()
-        except (DxstreamError, SQLAlchemyError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - the thread's outer edge: without it nobody reads this server any more
             return self._after(error)
         if self._failures or number:
             log.info("polled: feed=fhir server=%s resources=%d", self.server.name, number)

@@ -7,7 +7,7 @@ from producers.fhir.document import CANCELLED, read_document, read_report
 from producers.fhir.elements import Element, canonical, element, elements, resource_id, resource_type, sha256, text
 from producers.fhir.encounter import read_moves
 from producers.fhir.observation import read_results
-from producers.fhir.patient import Person, key_of_patient, read_patient, read_person
+from producers.fhir.patient import Person, key_of_patient, read_links, read_patient, read_person
 from stream.arrival import AddResults, Arrival, Ask
 from stream.errors import Refused, Unsupported
 from stream.queues import Lane
@@ -39,7 +39,7 @@ def _patient_arrival(patient: Element, around: Around) -> Arrival:
     found = read_patient(patient, around)
     if isinstance(found, str):
         return _arrival(patient, key_of_patient(patient, around), found, around)
-    return _arrival(patient, key_of_patient(patient, around) or found.bare_key, (found,), around)
+    return _arrival(patient, key_of_patient(patient, around) or found.bare_key, (found, *read_links(patient, around)), around)
 
 
 def _arrival(resource: Element, patient_key: str, reading: Reading, around: Around) -> Arrival:
@@ -59,7 +59,7 @@ def _arrival(resource: Element, patient_key: str, reading: Reading, around: Arou
 def _identity(resource: Element, content: bytes, patient_key: str, around: Around) -> str:
     """Server, id and content; without an id the patient, since many servers number what they hold in the same way."""
     name = resource_id(resource) or f"of {patient_key}"
-    return f"fhir:{around.door.identities.digest('resource', around.source, resource_type(resource), name)}:{sha256(content)}"
+    return f"fhir:{around.door.identities.digest('resource', around.holder, resource_type(resource), name)}:{sha256(content)}"
 
 
 def sender_id(resource: Element) -> str:

@@ -1,9 +1,9 @@
 """The routes under /fhir: a request becomes arrivals, and is answered after their commit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,16 +12,17 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from producers.door import Door
+from producers.fhir.answers import Taken, answer_bundle, became, fault
 from producers.fhir.around import Around
-from producers.fhir.bundle import Parsed, parse_bundle
-from producers.fhir.elements import Element, read_json, resource_type, text
+from producers.fhir.bundle import Parsed, parse_bundle, read_entries
+from producers.fhir.elements import Element, canonical, read_json, resource_type, text
 from producers.fhir.origins import Origins
-from producers.fhir.outcome import Issue, issue, issue_of, issue_of_fault, issues_of, operation_outcome
+from producers.fhir.outcome import Issue, issue, issue_of, issues_of, operation_outcome
 from producers.fhir.resource import TAKEN_ALONE, check_object, parse_resource
 from producers.http.body import FHIR_JSON, AnsweredError, answered, read_body
 from producers.http.token import SENDER
-from stream.arrival import Arrival, Receipt
-from stream.errors import OutOfSpace, Refused, Temporary
+from stream.arrival import Arrival
+from stream.errors import Refused, Temporary
 
 #: The most bytes of one request; parsed, the worst JSON (lists of nothing) takes some thirty times as much memory.
 BODY_LIMIT = 64 * 2**20
@@ -31,11 +32,9 @@ BODY_LIMIT = 64 * 2**20
 LARGE = 2**20
 LARGE_AT_ONCE = 2
 
-#: After this many seconds a sender should try again.
-RETRY_AFTER = 5
-
-#: The same when the store is full: somebody has to make room.
-RETRY_AFTER_FULL = 60
+INSTEAD_OF_DELETE = (
+    "a deletion takes nothing back here: PUT the resource with status entered-in-error, and what was said of it is retracted"
+)
 
 #: Where a configured server sends the notifications of its Subscriptions.
 HOOK = "/fhir/subscription-hook/{sender}"
@@ -44,14 +43,6 @@ _JSON_TYPES = (FHIR_JSON, "application/json", "application/json+fhir", "text/jso
 
 
 Endpoint = Callable[[Request], Awaitable[JSONResponse]]
-
-
-@dataclass(frozen=True)
-class Taken:
-    """An arrival and the answer that its sender may be given."""
-
-    arrival: Arrival
-    receipt: Receipt
 
 
 class FhirRoutes:
@@ -74,6 +65,7 @@ class FhirRoutes:
             ("/fhir/$process-message", self.post_bundle, ["POST"]),
             ("/fhir/{kind}", self.post_resource, ["POST"]),
             ("/fhir/{kind}/{name}", self.put_resource, ["PUT"]),
+            ("/fhir/{kind}/{name}", self.delete_resource, ["DELETE"]),
         )
         return [Route(path + end, self._bounded(take), methods=methods) for path, take, methods in table for end in ("", "/")]
 
@@ -108,12 +100,12 @@ class FhirRoutes:
         try:
             parsed = await _on_thread(parse_bundle, value, around)
         except Refused as error:
-            raise self._refusal(422, [error]) from None
+            raise self._refusal(422, error, canonical(value)) from None
         if text(value, "type") == "transaction" and any(isinstance(one, Refused) for one in parsed):
-            raise self._refused_transaction(parsed)
+            raise self._refused_transaction(value, parsed)
         results = await self._take_all(parsed)
-        self._count(issue_of(one) for one in results if isinstance(one, Refused))
-        return _answer_bundle(value, results)
+        self._keep_entries(value, results)
+        return answer_bundle(value, results)
 
     async def post_resource(self, request: Request) -> JSONResponse:
         """One resource of the type that the address names; a Bundle is taken here too."""
@@ -124,7 +116,7 @@ class FhirRoutes:
         self._check_taken(kind)
         value = await self._read(request, around)
         if resource_type(value) != kind:
-            raise self._refusal(400, [Refused("the address names another resource type", where="resourceType")])
+            raise self._refusal(400, Refused("the address names another resource type", where="resourceType"), canonical(value))
         return await self._take_one(value, around)
 
     async def put_resource(self, request: Request) -> JSONResponse:
@@ -134,8 +126,14 @@ class FhirRoutes:
         self._check_taken(kind)
         value = await self._read(request, around)
         if resource_type(value) != kind or text(value, "id") not in ("", name):
-            raise self._refusal(400, [Refused("the address names another resource", where="id")])
+            raise self._refusal(400, Refused("the address names another resource", where="id"), canonical(value))
         return await self._take_one({**value, "id": name}, around)
+
+    async def delete_resource(self, request: Request) -> JSONResponse:
+        """Nothing is taken back by it: a deletion does not say whether the resource was wrong or is only kept elsewhere."""
+        self._around(request)
+        self.door.intake.refused(self.feed.name, "not-supported")
+        raise answered(405, "not-supported", INSTEAD_OF_DELETE, Allow="PUT")
 
     def _around(self, request: Request) -> Around:
         """By the server whose token was shown, or whose notifications come here; raises AnsweredError (403, 404)."""
@@ -145,7 +143,10 @@ class FhirRoutes:
             raise answered(403, "forbidden", "this token is another server's")
         if named and named not in self.origins.servers:
             raise answered(404, "not-found", "feeds.toml has no server of this name")
-        return self.origins.around(named)
+        around = self.origins.around(named)
+        if around.source or request.client is None:
+            return around
+        return replace(around, sender=f"address {request.client.host}")  # Patient/1 of two machines are two people
 
     def _check_taken(self, kind: str) -> None:
         if kind not in TAKEN_ALONE:
@@ -167,16 +168,16 @@ class FhirRoutes:
         try:
             return check_object(await _on_thread(_read_with_room, raw, around))
         except Refused as error:
-            raise self._refusal(400, [error], code="structure") from None
+            raise self._refusal(400, error, raw, code="structure") from None
 
     async def _take_one(self, resource: Element, around: Around) -> JSONResponse:
         try:
             arrival: Arrival = await _on_thread(parse_resource, resource, around)
         except Refused as error:
-            raise self._refusal(422, [error]) from None
+            raise self._refusal(422, error, canonical(resource)) from None
         (taken,) = await self._take_all([arrival])
         if isinstance(taken, Refused):
-            raise self._refusal(422, [taken])
+            raise self._refusal(422, taken, canonical(resource))
         outcome = operation_outcome(issues_of(taken.arrival, taken.receipt))
         location = {"Location": f"/fhir/{taken.arrival.sender_id}"}
         return JSONResponse(outcome, 200 if taken.receipt.known else 201, location, media_type=FHIR_JSON)
@@ -186,20 +187,27 @@ class FhirRoutes:
         submitted = [None if isinstance(one, Refused) else asyncio.wrap_future(self.door.intake.submit(one)) for one in parsed]
         # Shielded: a request that is given up must not cancel what the committer is about to answer.
         await asyncio.gather(*(asyncio.shield(future) for future in submitted if future), return_exceptions=True)
-        return [_taken(one, future) for one, future in zip(parsed, submitted, strict=True)]
+        return [became(one, future) for one, future in zip(parsed, submitted, strict=True)]
 
-    def _refusal(self, status: int, errors: Sequence[Refused], *, code: str = "") -> AnsweredError:
-        issues = [{**issue_of(error), **({"code": code} if code else {})} for error in errors]
-        self._count(issues)
-        return AnsweredError(status, operation_outcome(issues))
+    def _refusal(self, status: int, error: Refused, content: bytes, *, code: str = "") -> AnsweredError:
+        found = issue_of(error) | ({"code": code} if code else {})
+        self._keep(found, content)
+        return AnsweredError(status, operation_outcome([found]))
 
-    def _count(self, issues: Iterable[Issue]) -> None:
-        for one in issues:
-            self.door.intake.refused(self.feed.name, one["code"])
+    def _keep(self, found: Issue, content: bytes) -> None:
+        """Count a refusal and keep what was refused."""
+        place = found.get("expression", [""])[0]
+        self.door.intake.refused(self.feed.name, found["code"], content=content, place=place, words=found["diagnostics"])
 
-    def _refused_transaction(self, parsed: Sequence[Parsed]) -> AnsweredError:
+    def _keep_entries(self, bundle: Element, results: Sequence[object]) -> None:
+        """The refused entries of a Bundle, each by itself."""
+        for place, (entry, one) in enumerate(zip(read_entries(bundle), results, strict=True)):
+            if isinstance(one, Refused):
+                self._keep(issue_of(one, place=place), canonical(entry))
+
+    def _refused_transaction(self, bundle: Element, parsed: Sequence[Parsed]) -> AnsweredError:
+        self._keep_entries(bundle, parsed)
         issues = [issue_of(one, place=place) for place, one in enumerate(parsed) if isinstance(one, Refused)]
-        self._count(issues)
         told = issue("error", "processing", "a transaction is taken as a whole or not at all; a batch answers entry by entry")
         return AnsweredError(422, operation_outcome([told, *issues]))
 
@@ -219,37 +227,3 @@ def _read_with_room(raw: bytes, around: Around) -> Any:
     except OSError as error:
         raise Temporary(f"the content store cannot be used ({error.strerror})") from None
     return read_json(raw)
-
-
-def _taken(one: Parsed, future: asyncio.Future[Receipt] | None) -> Taken | Refused:
-    if isinstance(one, Refused) or future is None:
-        return one if isinstance(one, Refused) else Refused("not submitted")
-    try:
-        return Taken(one, future.result())
-    except Refused as error:
-        return error
-    except Temporary as error:
-        raise fault(error) from None
-
-
-def fault(error: Temporary) -> AnsweredError:
-    """503, or 507 when there is no space, with the time after which the sender should try again."""
-    full = isinstance(error, OutOfSpace)
-    headers = {"Retry-After": str(RETRY_AFTER_FULL if full else RETRY_AFTER)}
-    return AnsweredError(507 if full else 503, operation_outcome([issue_of_fault(error)]), headers)
-
-
-def _answer_bundle(bundle: Element, results: Sequence[Taken | Refused]) -> JSONResponse:
-    kind = "transaction-response" if text(bundle, "type") == "transaction" else "batch-response"
-    entries = [{"response": _answer_entry(place, one)} for place, one in enumerate(results)]
-    return JSONResponse({"resourceType": "Bundle", "type": kind, "entry": entries}, media_type=FHIR_JSON)
-
-
-def _answer_entry(place: int, one: Taken | Refused) -> dict[str, Any]:
-    if isinstance(one, Refused):
-        return {"status": "422 Unprocessable Entity", "outcome": operation_outcome([issue_of(one, place=place)])}
-    return {
-        "status": "200 OK" if one.receipt.known else "201 Created",
-        "location": one.arrival.sender_id,
-        "outcome": operation_outcome(issues_of(one.arrival, one.receipt)),
-    }

@@ -146,6 +146,7 @@ class Connection:
 
     def _take(self, frame: bytes) -> Taken | Refused | Temporary:
         try:
+            self._door.store.check_space(len(frame))
             return take_message(frame, door=self._door, received_at=datetime.now(UTC))
         except (Refused, Temporary) as error:
             return error

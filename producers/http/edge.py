@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -49,3 +50,16 @@ class Room:
             await self.app(scope, receive, send)
         finally:
             self._inside -= 1
+
+
+class Aside:
+    """ASGI middleware: requests for the pages that people look at go there; those know their visitors, not the senders' tokens."""
+
+    def __init__(self, app: ASGIApp, pages: Any) -> None:
+        self.app = app
+        self.pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, here or there."""
+        aside = scope["type"] == "http" and self.pages.takes(scope["path"])
+        await (self.pages if aside else self.app)(scope, receive, send)

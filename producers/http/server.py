@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from producers.door import Door
 from producers.fhir.fetch import Fetcher
@@ -24,7 +25,7 @@ from producers.fhir.poll import Polling
 from producers.fhir.routes import FhirRoutes
 from producers.fhir.servers import read_servers
 from producers.http.body import FHIR_JSON, AnsweredError, answered
-from producers.http.edge import Edge, Room
+from producers.http.edge import Aside, Edge, Room
 from producers.http.stow import StowRoutes
 from producers.http.token import RequireToken, Tokens, check_bind
 from stream.settings import BadSettingError
@@ -50,10 +51,25 @@ PAGE = """<!doctype html>
 """
 
 
-class HttpFeed:
-    """FHIR, STOW-RS and health over HTTP. ``ready``: why the role cannot take anything in now, None when it can."""
+class Pages(Protocol):
+    """What the port shows to people: an application of its own, which says for itself who may see it."""
 
-    def __init__(self, door: Door, *, bind: str, port: int, token: str, ready: Callable[[], str | None]) -> None:
+    def takes(self, path: str) -> bool:
+        """Whether a request's path is one of its own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+
+class HttpFeed:
+    """FHIR, STOW-RS and health over HTTP. ``ready``: why the role cannot take anything in now, None when it can.
+
+    ``pages``: what people look at on the same port; without it ``/`` only says what the port takes.
+    """
+
+    def __init__(
+        self, door: Door, *, bind: str, port: int, token: str, ready: Callable[[], str | None], pages: Pages | None = None
+    ) -> None:
         self.bind = bind
         self.port = port
         servers = read_servers(door.feeds.feed("fhir"), os.environ)
@@ -61,7 +77,7 @@ class HttpFeed:
         origins = Origins(door, servers, Fetcher(servers).fetch)
         self._polling = Polling(origins)
         fhir = FhirRoutes(door, origins, self._polling.wake)
-        self._app = make_app([*fhir.routes(), *StowRoutes(door).routes()], tokens=self._tokens, ready=ready)
+        self._app = make_app([*fhir.routes(), *StowRoutes(door).routes()], tokens=self._tokens, ready=ready, pages=pages)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -86,7 +102,7 @@ class HttpFeed:
             self._thread.join(timeout=2 * GRACE_SECONDS)
 
 
-def make_app(feeds: Sequence[Route], *, tokens: Tokens, ready: Callable[[], str | None]) -> Starlette:
+def make_app(feeds: Sequence[Route], *, tokens: Tokens, ready: Callable[[], str | None], pages: Pages | None = None) -> Starlette:
     """The application with the routes of the feeds and its own."""
 
     async def readyz(_: Request) -> Response:
@@ -101,7 +117,9 @@ def make_app(feeds: Sequence[Route], *, tokens: Tokens, ready: Callable[[], str 
         *feeds,
     ]
     handlers: Any = {AnsweredError: _say_answered, HTTPException: _say_http, ClientDisconnect: _say_nothing}
-    middleware = [Middleware(Edge), Middleware(Room, most=MAX_REQUESTS), Middleware(RequireToken, tokens=tokens)]
+    middleware = [Middleware(Edge), Middleware(Room, most=MAX_REQUESTS)]
+    middleware += [Middleware(Aside, pages=pages)] if pages else []
+    middleware.append(Middleware(RequireToken, tokens=tokens))
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
     app.router.redirect_slashes = False  # senders of POST and PUT seldom follow
     return app
@@ -157,6 +175,7 @@ def _uvicorn_config(app: Starlette) -> uvicorn.Config:
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # the peer is who it is: the pages trust a proxy by its own address
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from producers.door import Door
-from producers.fhir.routes import RETRY_AFTER, fault
+from producers.fhir.answers import RETRY_AFTER, fault
 from producers.http.body import answered, read_body
 from stream.errors import Refused, Temporary, Unsupported
 

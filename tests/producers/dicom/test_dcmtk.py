@@ -4,18 +4,21 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from dicom_samples import ct_slice, file_of, projection
-from pydicom.uid import generate_uid
+from PIL import Image
+from pydicom import dcmread
+from pydicom.uid import JPEGBaseline8Bit, generate_uid
 
-from db.tables import case_inputs, cases, events, inputs
+from db.tables import case_inputs, cases, contents, events, inputs
 from producers.dicom.feed import DicomFeed
 from producers.door import Door
 
-TOOLS = ("echoscu", "storescu", "dcmsend")
+TOOLS = ("echoscu", "storescu", "dcmsend", "img2dcm")
 pytestmark = pytest.mark.skipif(
     not all(shutil.which(tool) for tool in TOOLS), reason="DCMTK is not installed, so nothing was sent by it: apt-get install dcmtk"
 )
@@ -66,3 +69,17 @@ def test_dcmsend_again_after_an_interruption_changes_nothing(feed: DicomFeed, do
     path = write(tmp_path, "one.dcm", file_of(projection()))
     assert [run("dcmsend", feed, path) for _ in range(2)] == [0, 0]
     assert (count(door, inputs), count(door, events)) == (1, 1)
+
+
+def test_a_picture_that_img2dcm_wrapped_is_kept_as_the_jpeg_that_it_is(feed: DicomFeed, door: Door, tmp_path: Path) -> None:
+    Image.linear_gradient("L").resize((700, 600)).save(tmp_path / "picture.jpg", quality=95)
+    keys = ["-k", "PatientID=IMG1", "-k", "StudyDate=20260302", "-k", "StudyTime=101500"]
+    wrapped = tmp_path / "picture.dcm"
+    subprocess.run(["img2dcm", *keys, tmp_path / "picture.jpg", wrapped], check=True, capture_output=True, timeout=60)
+    assert run("dcmsend", feed, wrapped) == 0
+    with door.intake.database.read() as connection:
+        ((digest, data),) = connection.execute(sa.select(contents.c.digest, contents.c.data))
+        assert connection.execute(sa.select(inputs.c.digest)).scalar_one() == digest
+    kept = dcmread(BytesIO(data))
+    assert kept.file_meta.TransferSyntaxUID == JPEGBaseline8Bit
+    assert kept.PixelData == dcmread(wrapped).PixelData

@@ -1,3 +1,4 @@
+import hashlib
 import logging
 import socket
 import struct
@@ -15,8 +16,10 @@ from dicom_samples import MARK, association, ct_slice, file_of, projection, send
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from db.tables import case_inputs, cases, events, inputs, tallies
+from db.tables import case_inputs, cases, contents, events, inputs, tallies
+from db.tables import refusals as kept_refusals
 from producers.dicom.feed import DicomFeed
+from producers.dicom.file import read_file, write_file
 from producers.door import Door
 from producers.folder.feed import FolderFeed
 from stream.content import INLINE_BYTES, ContentStore
@@ -146,6 +149,18 @@ def test_a_dataset_that_is_not_the_announced_instance_is_refused(feed: DicomFeed
         assert "announced" in answer.ErrorComment
     assert not rows(door, inputs)
     assert refusals(door) == {'["dicom", "does not match"]': 2}
+
+
+def test_what_was_refused_is_kept_as_a_file(feed: DicomFeed, door: Door) -> None:
+    sent = projection()
+    content = file_of(sent)
+    dataset = content[content.index(b"\x08\x00\x08\x00") :]
+    send_bytes(feed.port, dataset, sop_class=sent.SOPClassUID, sop_instance="1.2.3")
+    door.intake.stop()
+    (kept,) = rows(door, kept_refusals)
+    assert (kept["reason"], kept["place"]) == ("SOPInstanceUID is not the one that was announced", "SOPInstanceUID")
+    assert kept["content"][128:132] == b"DICM"
+    assert kept["content"].endswith(dataset)
 
 
 def test_a_full_disk_is_out_of_resources(door: Door, tmp_path: Path) -> None:
@@ -339,3 +354,15 @@ def test_stopping_closes_the_port(door: Door) -> None:
             feed.stop()
     with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.1", port), timeout=2):
         pass
+
+
+@pytest.mark.parametrize("size", [1_000, 300_000])
+def test_an_instance_is_kept_as_a_file_under_its_own_digest(feed: DicomFeed, door: Door, size: int) -> None:
+    sent = projection(PixelData=bytes(size))
+    assert send(feed.port, sent).Status == 0
+    (row,) = rows(door, inputs)
+    with door.intake.database.read() as connection:
+        small = connection.execute(sa.select(contents.c.data).where(contents.c.digest == row["digest"])).scalar()
+    file = small or door.store.get(row["digest"])
+    assert hashlib.sha256(file).hexdigest() == row["digest"]
+    assert file == write_file(read_file(file), sop_class=sent.SOPClassUID, sop_instance=sent.SOPInstanceUID)

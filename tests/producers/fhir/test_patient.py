@@ -1,12 +1,28 @@
 """Who it is, when the Patient comes in another request than what refers to it, and which server it is on."""
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
-from fhir_samples import SERVER, bundle, configure, document, encounter, observation, patient, rows, running_http
+from fhir_samples import (
+    SERVER,
+    attachment,
+    bundle,
+    configure,
+    document,
+    encounter,
+    observation,
+    patient,
+    quantity,
+    rows,
+    running_http,
+)
 
-from db.tables import aliases, cases, events, inputs, patients, points
+from db.commit import Commit
+from db.merges import list_merges, undo_merge
+from db.tables import aliases, cases, events, inputs, patients, points, refusals
 from producers.door import Door
 from producers.fhir.file import parse_file
 
@@ -95,9 +111,6 @@ def test_without_a_named_server_nothing_is_remembered(door):
 def test_files_of_bulk_data_find_their_patients_in_either_order(door):
     configure(door, f'[folder]\nsource = "{SERVER}"\n')
     for one in (observation(**BARE), patient(), observation(id="second", **BARE)):
-        import json
-        from datetime import UTC, datetime
-
         (arrival,) = parse_file(json.dumps(one).encode(), "a.ndjson", door=door, received_at=datetime.now(UTC), feed="folder")
         door.intake.submit(arrival).result(10)
     assert len(rows(door, aliases)) == 1
@@ -151,3 +164,63 @@ def test_a_servers_token_opens_fhir_alone(two):
     assert two.get("/", **shown("second")).status_code == 401
     assert two.get("/", **shown("general")).status_code == 200
     assert two.get("/fhir/metadata").status_code == 401
+
+
+def test_ids_of_two_unnamed_servers_are_told_apart_by_the_address_that_they_come_from(door):
+    with running_http(door) as near:
+        far = httpx.Client(base_url=near.base_url, trust_env=False, transport=httpx.HTTPTransport(local_address="127.0.0.9"))
+        with far:
+            for client, value in ((near, 140), (far, 150)):
+                send(client, observation(**BARE, valueQuantity=quantity(value, "mmol/L")), STAY, document(**BARE))
+    assert sorted(point["value"] for point in rows(door, points)) == [140, 150]
+    assert len({row["patient_key"] for row in rows(door, inputs)}) == 2
+    assert len({case["case_key"] for case in rows(door, cases)}) == 4
+
+
+OLD = patient(id="old", identifier=[{"system": "urn:oid:1.2.3", "value": "4711"}])
+
+
+@pytest.mark.parametrize(("kind", "joined"), [("replaces", 1), ("seealso", 0)])
+def test_a_patient_that_replaces_another_is_one_person_with_it_until_that_is_undone(client, door, kind, joined):
+    send(client, OLD, patient(link=[{"type": kind, "other": {"reference": "Patient/old"}}]))
+    assert len(rows(door, aliases)) == joined
+    with door.intake.database.write() as (connection, now):
+        for alias in list_merges(connection):
+            assert undo_merge(Commit(connection=connection, now=now, window=door.intake.window), alias["id"])
+    assert all(alias["undone_at"] for alias in rows(door, aliases))
+
+
+def test_a_patient_that_was_replaced_names_the_one_that_holds(client, door):
+    old = {**OLD, "link": [{"type": "replaced-by", "other": {"reference": "Patient/p1"}}]}
+    send(client, patient(), observation(**BARE), old, observation(id="o2", subject={"reference": "Patient/old"}))
+    (alias,) = rows(door, aliases)
+    assert {alias["other"], alias["patient_key"]} == {point["patient_key"] for point in rows(door, points)}
+
+
+def test_a_note_that_was_judged_before_its_patient_came_is_judged_again_with_age_and_sex(client, door):
+    send(client, document(**BARE), patient())
+    first, second = rows(door, events)
+    assert (first["revision"], second["revision"]) == (1, 2)
+    assert "age_years" not in first["facts"]
+    assert (second["facts"]["age_years"], second["facts"]["sex"], second["digest"]) == (75, "female", first["digest"])
+
+
+def test_a_note_that_knew_its_patient_is_not_judged_again(client, door):
+    send(client, patient(), document(**BARE), patient(active=True))
+    assert len(rows(door, events)) == 1
+
+
+@pytest.mark.parametrize("status", [{"status": "entered-in-error"}, {"docStatus": "preliminary"}])
+def test_a_note_that_is_taken_back_or_not_released_is_not_judged_when_its_patient_comes(client, door, status):
+    send(client, document(**BARE), document(**BARE, **status, content=[{"attachment": attachment("Another text " * 9)}]), patient())
+    assert len(rows(door, events)) == 1
+
+
+def test_what_was_refused_is_kept_with_its_place(client, door):
+    wrong = observation(status=7)
+    assert client.post("/fhir/Observation", json=wrong).status_code == 422
+    assert client.post("/fhir", json=bundle("batch", observation(), wrong)).status_code == 200
+    door.intake.stop()
+    alone, entry = rows(door, refusals)
+    assert (alone["place"], json.loads(alone["content"])) == ("Observation.status", wrong)
+    assert (entry["place"], json.loads(entry["content"])["resource"]) == ("Bundle.entry[1].resource.status", wrong)

@@ -348,3 +348,21 @@ def test_an_answer_over_the_limit_is_refused_without_being_read(foreign):
     foreign.files["large"] = ("text/plain", b"x" * 2_000_000)
     with pytest.raises(TooLargeError):
         get(Server(name="ehr", url=foreign.url), f"{foreign.url}/large", accept="*/*", limit=1000, seconds=5)
+
+
+def test_an_error_that_nobody_foresaw_ends_no_polling(door, foreign, monkeypatch):
+    poller = a_poller(door, foreign, every=0.01)
+    read_page, tries = poller._read_page, []
+
+    def fail_first(address: str) -> list[dict[str, object]]:
+        tries.append(address)
+        if len(tries) == 1:
+            raise KeyError("a bug of ours")
+        return read_page(address)
+
+    monkeypatch.setattr(poller, "_read_page", fail_first)
+    monkeypatch.setattr(poll, "LEAST_PAUSE", 0.01)
+    foreign.hold(*results(1), at=ago(minutes=1))
+    poller.start()
+    until(lambda: len(sent(door)) == 1)
+    poller.stop()

@@ -1,8 +1,9 @@
-"""Clients that nobody here wrote: python-hl7's and hl7apy's, against the real port."""
+"""Clients that nobody here wrote: python-hl7's, as a library and as its command, against the real port."""
 
-import importlib.util
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,6 @@ from producers.hl7.charset import split_batch
 from producers.hl7.mllp import MllpFeed
 
 NO_FEEDS = "DXSTREAM_TEST_FEEDS names no folder with hl7/, so no real message was sent or split"
-NO_HL7APY = "hl7apy is not installed, so its client was not tried: pip install hl7apy"
 
 has_feeds = pytest.mark.skipif("DXSTREAM_TEST_FEEDS" not in os.environ, reason=NO_FEEDS)
 
@@ -62,14 +62,13 @@ def test_python_hl7_gets_an_answer_to_every_real_message(port: int) -> None:
                     assert b"MSA" in client.send_message(frame), path
 
 
-@pytest.mark.skipif(importlib.util.find_spec("hl7apy") is None, reason=NO_HL7APY)
-def test_hl7apy_reads_our_answers(port: int) -> None:
-    parse = importlib.import_module("hl7apy.parser").parse_message
-    with MLLPClient("127.0.0.1", port) as client:
-        answer = client.send_message(oru(result(), result(unit="furlong")))
-    acknowledged = parse(answer.strip(b"\x0b\x1c\x0d").decode(), find_groups=False)
-    assert acknowledged.msa.msa_1.value == "AA"
-    assert acknowledged.err.err_4.value == "W"
+def test_the_command_mllp_send_sends_a_file_of_messages(door: Door, port: int, tmp_path: Path) -> None:
+    file = tmp_path / "three.hl7"
+    file.write_bytes(b"".join(oru(result(), control_id=str(number)) for number in range(3)))
+    command = [str(Path(sys.executable).with_name("mllp_send")), "--port", str(port), "--loose", "--file", str(file), "127.0.0.1"]
+    said = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    assert [f"MSA|AA|{number}".encode() in said for number in range(3)] == [True] * 3
+    assert len(rows(door.intake.database, inputs)) == 3
 
 
 @has_feeds

@@ -135,6 +135,12 @@ def test_a_slash_at_the_end_of_an_address_changes_nothing(client):
     assert client.get("/fhir/nothing/at/all/").status_code == 404
 
 
+def test_a_deletion_is_told_what_to_do_instead(client):
+    answer = client.delete("/fhir/Observation/1")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "PUT")
+    assert "entered-in-error" in answer.json()["issue"][0]["diagnostics"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/fhir/Observation/1", 405), ("DELETE", "/fhir/Observation", 405)],

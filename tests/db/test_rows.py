@@ -1,0 +1,59 @@
+"""Statements straight to the driver: many rows by one call, lists of any length, defaults, types and errors as SQLAlchemy's."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from db.engine import Database
+from db.rows import MOST_ROWS, change_rows, read_rows, write_rows
+from db.tables import cases, contents
+
+AT = datetime(2026, 3, 1, 9, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
+KEEP = sa.insert(contents).returning(contents.c.digest)
+OPEN = sa.insert(cases)
+NAMED = sa.select(cases.c.case_key, cases.c.facts, cases.c.opened_at, cases.c.revision)
+BY_KEYS = NAMED.where(cases.c.case_key.in_(sa.bindparam("keys", expanding=True))).order_by(cases.c.case_key)
+TELL = sa.update(cases).where(cases.c.case_key == sa.bindparam("key")).values(facts=sa.bindparam("facts"))
+
+
+def a_case(key: str) -> dict[str, Any]:
+    return {"case_key": key, "facts": {"age_years": 4.5}, "opened_at": AT, "touched_at": AT}
+
+
+@pytest.mark.parametrize("count", [0, 1, MOST_ROWS, 2 * MOST_ROWS + 3])
+def test_every_row_is_written_and_comes_back(database: Database, count: int) -> None:
+    rows = [{"digest": f"{number:064d}", "data": b"x"} for number in range(count)]
+    with database.write() as (connection, _):
+        assert sorted(digest for (digest,) in write_rows(connection, KEEP, rows)) == [row["digest"] for row in rows]
+
+
+def test_types_and_defaults_are_sqlalchemys_own(database: Database) -> None:
+    with database.write() as (connection, _):
+        write_rows(connection, OPEN, [a_case("a")])
+        ((key, facts, opened_at, revision),) = read_rows(connection, BY_KEYS, keys=["a"])
+    assert (key, facts, opened_at, revision) == ("a", {"age_years": 4.5}, AT, 0)
+    assert opened_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5])
+def test_a_list_may_have_any_length(database: Database, count: int) -> None:
+    with database.write() as (connection, _):
+        write_rows(connection, OPEN, [a_case(key) for key in "abcdef"])
+        assert [row[0] for row in read_rows(connection, BY_KEYS, keys=list("abcdef")[:count])] == list("abcdef")[:count]
+
+
+def test_each_row_is_changed_by_its_own_values(database: Database) -> None:
+    with database.write() as (connection, _):
+        write_rows(connection, OPEN, [a_case("a"), a_case("b")])
+        change_rows(connection, TELL, [{"key": "a", "facts": {"n": 1}}, {"key": "b", "facts": {"n": 2}}])
+        assert [row[1] for row in read_rows(connection, BY_KEYS, keys=["a", "b"])] == [{"n": 1}, {"n": 2}]
+
+
+def test_an_error_is_sqlalchemys_and_names_no_value(database: Database) -> None:
+    with database.write() as (connection, _):
+        write_rows(connection, OPEN, [a_case("twice")])
+    with database.read() as connection, pytest.raises(sa.exc.IntegrityError) as caught:
+        write_rows(connection, OPEN, [a_case("twice")])
+    assert "age_years" not in str(caught.value)
