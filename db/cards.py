@@ -30,6 +30,12 @@ def activate(connection: sa.Connection, now: datetime, row: Mapping[str, Any]) -
     connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=update), values)
 
 
+def deactivate(connection: sa.Connection, now: datetime, name: str) -> bool:
+    """No card of this name answers from now on; whether one did."""
+    known = (cards.c.name == name) & cards.c.active
+    return bool(connection.execute(sa.update(cards).where(known).values(active=False, changed_at=now)).rowcount)
+
+
 def active_rows(connection: sa.Connection) -> Sequence[sa.RowMapping]:
     """The active cards."""
     return connection.execute(sa.select(cards).where(cards.c.active).order_by(cards.c.name)).mappings().all()

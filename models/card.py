@@ -18,6 +18,10 @@ CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.safetensors"
 AUTOENCODER_FILE = "autoencoder.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
+#: What a card may bring along instead of safetensors: a ``torch.export`` file, an ONNX file.
+PROGRAM_FILE = "model.pt2"
+ONNX_FILE = "model.onnx"
+MODEL_FILES = (WEIGHTS_FILE, AUTOENCODER_FILE, VOCABULARY_FILE, PROGRAM_FILE, ONNX_FILE)
 #: Fields that no card.json has: they are known only where it lies.
 BESIDE = ("site", "folder", "digest")
 
@@ -61,10 +65,12 @@ class Card:
     ``kind``: ``scan``, ``lab`` or ``note``. ``classes``: the labels of training examples; ``labels``: the findings in
     output order, for two classes only the positive one. ``temperature`` and ``offset``: a logit z becomes
     ``z / temperature + offset``. ``thresholds``: by finding, as used; ``operating_points``: named thresholds.
-    ``abstention``: where classes exclude each other, no finding is positive below it. ``gates``: thresholds of the
+    ``multi_label``: any number of the labels may be true of one input; ``temperature`` and ``offset`` then hold one number a
+    label. ``abstention``: where classes exclude each other, no finding is positive below it. ``gates``: thresholds of the
     gates before and after the model. ``golden``: what the synthetic case of ``models.golden`` must give.
-    ``files``: name → sha256. ``site``: what the installation says beside the card, no part of it. ``digest``: sha256 of
-    the card, which pins its files, so that it names the whole model.
+    ``explanation``: ``on``, whether every prediction is explained, and for a scan the ``method``; ``speed``: how it is run
+    (``models.fast``). ``files``: name → sha256. ``site``: what the installation says beside the card, no part of it.
+    ``digest``: sha256 of the card, which pins its files, so that it names the whole model.
     """
 
     name: str
@@ -75,11 +81,12 @@ class Card:
     config: Mapping[str, Any]
     classes: tuple[str, ...]
     labels: tuple[str, ...]
+    multi_label: bool = False
     intended_use: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     window: Window | None = None
     analytes: tuple[AnalyteInput, ...] = ()
-    temperature: float = 1.0
-    offset: float = 0.0
+    temperature: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
     thresholds: Mapping[str, float] = field(default_factory=dict)
     operating_point: str = ""
     operating_points: Mapping[str, float] = field(default_factory=dict)
@@ -93,6 +100,8 @@ class Card:
     licence: str = ""
     notes: tuple[str, ...] = ()
     golden: Mapping[str, Any] = field(default_factory=dict)
+    explanation: Mapping[str, Any] = field(default_factory=dict)
+    speed: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     site: Site = field(default_factory=Site)
     folder: Path = Path()
@@ -101,7 +110,7 @@ class Card:
     @property
     def exclusive(self) -> bool:
         """Whether exactly one of the labels is true of an input."""
-        return len(self.labels) > 1
+        return len(self.labels) > 1 and not self.multi_label
 
 
 def read_card(folder: Path) -> Card:
@@ -125,6 +134,9 @@ def decode_card(raw: bytes, folder: Path) -> Card:
     content["analytes"] = tuple(_analyte(row) for row in content.get("analytes", ()))
     for name in ("classes", "labels", "sources", "notes"):
         content[name] = tuple(content.get(name, ()))
+    for name in ("temperature", "offset"):
+        if isinstance(content.get(name), list):
+            content[name] = tuple(content[name])
     return Card(**content, folder=folder, digest=hashlib.sha256(raw).hexdigest())
 
 
@@ -157,7 +169,10 @@ def file_digest(path: Path) -> str:
 
 
 def check_files(card: Card) -> None:
-    """Raises BadCard unless every file that the card pins is there, unchanged."""
+    """Raises BadCard unless every file that the card pins is there, unchanged, and every model's file there is pinned."""
+    for name in MODEL_FILES:
+        if name not in card.files and (card.folder / name).exists():
+            raise BadCard(f"{card.name}: {name} is not pinned by the card: dxstream models pin")
     for name, pinned in card.files.items():
         path = card.folder / name
         if not path.is_file():

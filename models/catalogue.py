@@ -24,6 +24,12 @@ ARCHITECTURES = {
     "lenet": "models.textbook",
     "lstm128": "models.textbook",
     "rnn": "models.textbook",
+    "embed-lstm": "models.embed_lstm",
+    "autoencoder": "models.coder",
+    "seq2seq": "models.seq2seq",
+    "torch-export": "models.foreign",
+    "onnx": "models.foreign",
+    "monai": "models.foreign",
 }
 
 

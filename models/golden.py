@@ -5,7 +5,7 @@ import numpy as np
 
 from models.card import Card
 from stream.judgement import Sample
-from stream.points import POINT, encode_points
+from stream.points import POINT, decode_points, encode_points
 
 SIDE = 256  # pixels of the synthetic picture
 NOTE = (
@@ -24,6 +24,42 @@ def golden_sample(card: Card) -> Sample:
     if card.kind == "lab":
         return Sample(contents=(_window(card),), facts={"age_years": 64, "sex": "female"})
     return Sample(contents=(NOTE.encode(),), facts={})
+
+
+#: Besides the golden case itself, so many variants of it are what another way of running a model is tried with.
+VARIANTS = 7
+
+
+def check_samples(card: Card) -> list[Sample]:
+    """The golden case and variants of it, the same on every machine: moved and darkened pictures, other values, fewer words."""
+    golden = golden_sample(card)
+    rng = np.random.default_rng(1)
+    vary = {"scan": _other_picture, "lab": _other_window, "note": _other_note}[card.kind]
+    others = [vary(golden.contents[0], rng) for _ in range(VARIANTS)]
+    return [golden, *[Sample(contents=(content,), facts=golden.facts) for content in others]]
+
+
+def _other_picture(content: bytes, rng: np.random.Generator) -> bytes:
+    grey = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE), np.float64)
+    down, across = np.mgrid[0 : grey.shape[0], 0 : grey.shape[1]] / SIDE - 0.5
+    place, width = rng.uniform(-0.3, 0.3, 2), rng.uniform(0.03, 0.15)
+    spot = rng.uniform(-120, 120) * np.exp(-(((across - place[0]) / width) ** 2) - ((down - place[1]) / width) ** 2)
+    other = np.roll(grey, rng.integers(-20, 21, 2), (0, 1)) * rng.uniform(0.6, 1.1) + spot + rng.normal(0, 8, grey.shape)
+    done, encoded = cv2.imencode(".png", np.clip(other, 0, 255).astype(np.uint8))
+    assert done, "OpenCV writes PNG"
+    return encoded.tobytes()
+
+
+def _other_window(content: bytes, rng: np.random.Generator) -> bytes:
+    points = decode_points(content)
+    points = points[rng.random(len(points)) < rng.uniform(0.4, 1.0)].copy()
+    points["value"] *= np.exp(rng.normal(0, 0.2, len(points)))
+    return encode_points(points)
+
+
+def _other_note(content: bytes, rng: np.random.Generator) -> bytes:
+    words = content.decode().split()
+    return " ".join(rng.permutation(words)[: rng.integers(len(words) // 3, len(words))]).encode()
 
 
 def _picture() -> bytes:

@@ -30,7 +30,7 @@ def match(cards: Sequence[Card], modality: str, facts: Mapping[str, Any]) -> Car
     """
     refusals: list[tuple[int, NotJudged]] = []
     for card in cards:
-        if card.kind != modality:
+        if card.kind != modality or not card.labels:  # a card without labels (an autoencoder) makes no finding
             continue
         try:
             check_intended_use(card, facts)

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Card
-from models.site import Site, logit
+from models.site import logit
 from stream.judgement import Finding, Judgement
 
 
 def probabilities(card: Card, logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """(…, labels) calibrated probabilities of (…, labels) logits: a sigmoid for one label, else a softmax over all."""
-    scaled = np.asarray(logits, np.float64) / card.temperature + card.offset
+    """(…, labels) calibrated probabilities of (…, labels) logits: a softmax where labels exclude each other, else a sigmoid."""
+    scaled = np.asarray(logits, np.float64) / np.asarray(card.temperature) + np.asarray(card.offset)
     if not card.exclusive:
-        return 1.0 / (1.0 + np.exp(-np.clip(scaled, -500, 500)))
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(scaled, -500, 500))))
     exponents = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
 
@@ -70,7 +70,7 @@ def judge(card: Card, logits: NDArray[np.floating[Any]], error: float, details: 
         for label, chance, threshold, one in zip(card.labels, chances, thresholds, positive, strict=True)
     )
     unusual = error > float(card.gates.get("unusual_error", float("inf")))
-    said = {"site": {name: dict(one) for name, one in vars(card.site).items() if one}} if card.site != Site() else {}
+    said = {"site": card.site.said} if card.site.said else {}
     return Judgement(
         findings=findings,
         uncertain=bool(unusual or _close(card, chances, positive)),

@@ -1,41 +1,24 @@
 """What every model can do: prepare, infer, interpret. Only ``infer`` touches the device, so each can be timed alone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.card import AUTOENCODER_FILE, WEIGHTS_FILE, BadCard, Card
 from models.golden import golden_sample
+from models.interface import Prepared, Scores
 from models.judge import judge, probabilities
 from stream.errors import Fatal, Rejected, Temporary
 from stream.judgement import Judgement, Sample
 
 #: How far a probability of the golden case may be from the card's (another CPU, a GPU, another number of threads).
 GOLDEN_TOLERANCE = 2e-3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """One input as arrays without a batch axis, ready for the device; ``details`` ends up in the prediction."""
-
-    arrays: Mapping[str, NDArray[Any]]
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """What the networks said of one input. ``logits``: (labels,), uncalibrated; ``error``: the autoencoder's."""
-
-    logits: NDArray[np.float32]
-    error: float
 
 
 class Model(ABC):
@@ -116,11 +99,15 @@ class Model(ABC):
 
     def load_weights(self) -> None:
         """Fills both networks from the card's folder; raises BadCard when the tensors do not fit."""
-        for network, name in ((self.network, WEIGHTS_FILE), (self.autoencoder, AUTOENCODER_FILE)):
-            try:
-                network.load_state_dict(load_file(self.card.folder / name, device=str(self.device)))
-            except (OSError, RuntimeError, SafetensorError) as error:
-                raise BadCard(f"{self.card.name}: {name} does not hold this architecture's weights") from error
+        self.fill(self.network, WEIGHTS_FILE)
+        self.fill(self.autoencoder, AUTOENCODER_FILE)
+
+    def fill(self, network: nn.Module, name: str) -> None:
+        """Puts the tensors of one of the card's files into a network; raises BadCard when they do not fit."""
+        try:
+            network.load_state_dict(load_file(self.card.folder / name, device=str(self.device)))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise BadCard(f"{self.card.name}: {name} does not hold this architecture's weights") from error
 
     def golden(self) -> dict[str, Any]:
         """What the model says of the synthetic case of its kind: probabilities in label order, reconstruction error."""

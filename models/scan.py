@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from models.autoencoder import PictureAutoencoder
 from models.card import Card
-from models.model import Model, Prepared
+from models.interface import Prepared
+from models.model import Model
 from models.pixels import Grey, read_picture, squash
 from stream.errors import Rejected
 from stream.judgement import Sample

@@ -5,6 +5,8 @@
     ["lab-icu-mortality"]
     prevalence = { "in-hospital death" = 0.08 }
     threshold = { "in-hospital death" = 0.2 }
+    explain = "on"
+    runtime = "openvino"
 
 With another prevalence π' than the one π that the card was calibrated for, a finding's logit moves by
 logit(π') - logit(π) (Saerens, Latinne and Decaestecker 2002), and its threshold with it, so that the same inputs stay
@@ -20,6 +22,8 @@ from pathlib import Path
 from stream.errors import DxstreamError
 
 SITE_FILE = "site.toml"
+EXPLAIN = ("on", "off")
+RUNTIMES = ("torch", "openvino", "onnx")
 
 
 class BadSite(DxstreamError):
@@ -28,12 +32,26 @@ class BadSite(DxstreamError):
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """``prevalence`` and ``threshold`` by finding, each between 0 and 1, ends left out."""
+    """``prevalence`` and ``threshold`` by finding, each between 0 and 1, ends left out.
+
+    ``explain``: on or off; ``runtime``: torch, openvino or onnx; either empty: as set for the installation.
+    """
 
     prevalence: Mapping[str, float] = field(default_factory=dict)
     threshold: Mapping[str, float] = field(default_factory=dict)
+    explain: str = ""
+    runtime: str = ""
+
+    @property
+    def said(self) -> dict[str, dict[str, float]]:
+        """What changes a prediction, for its details."""
+        told = {"prevalence": self.prevalence, "threshold": self.threshold}
+        return {name: dict(one) for name, one in told.items() if one}
 
     def __post_init__(self) -> None:
+        for name, word, words in (("explain", self.explain, EXPLAIN), ("runtime", self.runtime, RUNTIMES)):
+            if word not in ("", *words):
+                raise BadSite(f"{SITE_FILE}: {name}: {word!r} is none of {', '.join(words)}")
         for shares in (self.prevalence, self.threshold):
             for finding, value in shares.items():
                 if not isinstance(value, float) or not 0.0 < value < 1.0:
