@@ -1,4 +1,4 @@
-"""``models list | train | evaluate | activate``: list, train and evaluate need no home."""
+"""``models list | train | evaluate | beside | embed | decode | activate``: only activate needs a home."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,13 @@ from typing import Any
 import click
 
 from db.cards import activate as activate_card
+from db.cards import deactivate as deactivate_card
 from db.engine import Database
 from dxstream.cli_options import HOME, JSON, main_errors, read_settings
 from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
 from models.catalogue import find_card, list_cards
+from stream.errors import DxstreamError
 from stream.settings import Settings
 
 
@@ -43,8 +45,14 @@ def list_models(home: Path | None, *, as_json: bool) -> None:
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--folds", default=0, help="Cross-validate with so many folds instead; the table goes to folds.json.")
 @click.option("--init", default=None, help="A card, named or by its folder, whose weights to start from.")
-@click.option("--architecture", default=None, help="A textbook network: scan cnn3, cnn2, lenet; lab lstm128, rnn.")
+@click.option(
+    "--architecture",
+    default=None,
+    help="A textbook network: scan cnn3, cnn2, lenet; lab lstm128, rnn; note embed-lstm, seq2seq; any autoencoder.",
+)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="bf16: mixed precision.")
 @click.option("--freeze", is_flag=True, help="Of the weights of --init train only the last layer.")
+@click.option("--refit", is_flag=True, help="Train once more on the training and validation part, when thresholds are fixed.")
 @JSON
 @main_errors
 def train(kind: str, data: Path, out: Path, *, as_json: bool, **options: Any) -> None:
@@ -81,14 +89,106 @@ def evaluate(card: str, data: Path, part: str, device: str, scores: Path | None,
 
 @models.command()
 @click.argument("card")
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--network", "networks", multiple=True, help="Only this network of the textbook; may be told several times.")
+@click.option("--epochs", type=int, default=None, help="As many as the recipe says unless told otherwise.")
+@click.option("--device", default="cpu", show_default=True)
+@main_errors
+def beside(card: str, data: Path, **options: Any) -> None:
+    """Train the textbook's networks on CARD's split; its report then shows them beside it."""
+    from models.commands import beside_command  # noqa: PLC0415
+
+    print_json(beside_command(card, data, **options))
+
+
+@models.command()
+@click.argument("card")
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("features.npz"), show_default=True, help="An .npz or a .csv file."
+)
+@click.option("--device", default="cpu", show_default=True)
+@main_errors
+def embed(card: str, data: Path, out: Path, device: str) -> None:
+    """Write the features that CARD's autoencoder gives each input under --data."""
+    from models.commands import embed_command  # noqa: PLC0415
+
+    print_json(embed_command(card, data, out, device=device))
+
+
+@models.command()
+@click.argument("card")
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("told.csv"), show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@main_errors
+def decode(card: str, data: Path, out: Path, device: str) -> None:
+    """Write what CARD, a seq2seq network, writes of each note under --data."""
+    from models.commands import decode_command  # noqa: PLC0415
+
+    print_json(decode_command(card, data, out, device=device))
+
+
+@models.command()
+@click.argument("card")
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--part", type=click.Choice(["all", "train", "validation", "test"]), default="validation", show_default=True)
+@click.option("--write", is_flag=True, help="Where bfloat16 loses no AUROC, put that and its check into the card.")
+@main_errors
+def hasten(card: str, data: Path, part: str, *, write: bool) -> None:
+    """Measure every way to run CARD on this processor: AUROC over labelled inputs, seconds an input alone and in a batch."""
+    from models.hasten import hasten as measure  # noqa: PLC0415
+
+    print_json(measure(card, data, part, write=write))
+
+
+@models.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@main_errors
+def pin(folder: Path) -> None:
+    """Write the digests of FOLDER's files and its golden case into its card.json: after each change of a file."""
+    from models.pin import pin as pin_card  # noqa: PLC0415
+
+    card = pin_card(folder)
+    click.echo(f"{card.name} {card.version} pins {', '.join(card.files)}")
+
+
+@models.command()
+@click.argument("weights", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The card's folder.")
+@main_errors
+def take(weights: Path, out: Path) -> None:
+    """Copy the tensors of WEIGHTS (a bundle's models/model.pt, or safetensors) into a card's folder; nothing else is opened."""
+    from models.pin import take_weights  # noqa: PLC0415
+
+    click.echo(f"{take_weights(weights, out)} tensors")
+
+
+@models.command()
+@click.argument("card")
 @HOME
 @main_errors
 def activate(card: str, home: Path | None) -> None:
-    """Let CARD (a name, or a folder under DXSTREAM_MODELS) answer from the workers' next start on."""
+    """Let CARD (a name, or a folder under DXSTREAM_MODELS) answer from now on; workers take it up between two batches."""
+    from models.catalogue import load  # noqa: PLC0415
+
     settings = read_settings(home)
     chosen = find_card(card, settings.models)
     if chosen.digest not in {one.digest for one in list_cards(settings.models)}:
         raise click.UsageError(f"put the card's folder into {settings.models} first, so that the workers find it")
+    load(chosen).warm_up()
     with Database(settings.database_url).write() as (connection, now):
         activate_card(connection, now, card_row(chosen))
     click.echo(f"{chosen.name} {chosen.version} is active")
+
+
+@models.command()
+@click.argument("name")
+@HOME
+@main_errors
+def deactivate(name: str, home: Path | None) -> None:
+    """Let the card NAME answer no longer; what it said stays."""
+    with Database(read_settings(home).database_url).write() as (connection, now):
+        if not deactivate_card(connection, now, name):
+            raise DxstreamError(f"no active card is named {name}")
+    click.echo(f"{name} answers no longer")

@@ -29,6 +29,10 @@ class PictureAutoencoder(nn.Module):
             nn.ConvTranspose2d(first, 1, 4, stride=2, padding=1),  # (B, 1, 64, 64)
         )
 
+    def encode(self, picture: Tensor) -> Tensor:
+        """(B, 1, 64, 64) → (B, 512) what the bottleneck holds."""
+        return torch.as_tensor(self.encoder(picture)).flatten(1)
+
     def forward(self, picture: Tensor) -> Tensor:
         """(B, 1, 64, 64), each picture standardised → (B,) errors."""
         told: Tensor = self.decoder(self.encoder(picture))
@@ -48,6 +52,10 @@ class RowAutoencoder(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, width),
         )
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """(B, width) → (B, narrow)."""
+        return torch.as_tensor(self.layers[:3](rows))
 
     def forward(self, rows: Tensor) -> Tensor:
         """(B, width) → (B,) errors."""

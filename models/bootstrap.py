@@ -26,16 +26,30 @@ def draws_of(groups: Sequence[str], draws: int, seed: int = 0) -> Iterable[NDArr
 
 def intervals(
     measure: Callable[[NDArray[np.intp]], Mapping[str, Any]], groups: Sequence[str], draws: int | None = None
-) -> dict[str, list[float]]:
-    """``{figure: [low, high]}`` of every number that ``measure`` gives for the inputs at some places.
+) -> dict[str, Any]:
+    """``{figure: [low, high]}`` of every number that ``measure`` gives for the inputs at some places, nested as it nests them.
 
     Draws in which a figure is not defined are left out of its interval; empty below LEAST_GROUPS.
     """
     if len(set(groups)) < LEAST_GROUPS:
         return {}
-    told: dict[str, list[float]] = {}
+    told: dict[tuple[str, ...], list[float]] = {}
     for places in draws_of(groups, DRAWS if draws is None else draws):
-        for name, value in measure(places).items():
-            if isinstance(value, float):
-                told.setdefault(name, []).append(value)
-    return {name: [float(end) for end in np.quantile(values, ENDS)] for name, values in told.items()}
+        for path, value in numbers(measure(places)):
+            told.setdefault(path, []).append(value)
+    found: dict[str, Any] = {}
+    for path, values in told.items():
+        inner = found
+        for name in path[:-1]:
+            inner = inner.setdefault(name, {})
+        inner[path[-1]] = [float(end) for end in np.quantile(values, ENDS)]
+    return found
+
+
+def numbers(told: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], float]]:
+    """(names from the outside inward, value) of every float."""
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            yield from numbers(value, (*path, name))
+        elif isinstance(value, float):
+            yield (*path, name), value

@@ -50,6 +50,8 @@ class Checkpoint:
         parts = {"network": course.network.state_dict(), "best": course.best, "optimizer": moments}
         tensors = {f"{part}/{name}": value.clone().contiguous() for part, all_of in parts.items() for name, value in all_of.items()}
         tensors["random"] = torch.get_rng_state()
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            tensors["random-cuda"] = torch.cuda.get_rng_state()
         told = {
             "signature": self.signature,
             "losses": course.losses,
@@ -68,6 +70,8 @@ class Checkpoint:
             return
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
         torch.set_rng_state(tensors.pop("random"))
+        if "random-cuda" in tensors:
+            torch.cuda.set_rng_state(tensors.pop("random-cuda"))
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor

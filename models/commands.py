@@ -1,6 +1,6 @@
-"""What the command line calls for ``models list | train | evaluate``: plain values in, plain data out, no click."""
+"""What the command line calls for ``models list | train | evaluate`` and so on: plain values in, plain data out, no click."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.card import Card
 from models.catalogue import find_card, list_cards
+
+#: Figures of the test part that a list shows, as far as a card has them.
+SHOWN = ("n", "accuracy", "exact_match", "auroc", "f1_macro", "coverage", "mean_absolute_error", "word_accuracy")
 
 
 def list_command(*folders: Path) -> list[dict[str, Any]]:
@@ -29,7 +32,7 @@ def summary(card: Card) -> dict[str, Any]:
         "model_digest": card.digest,
         "folder": str(card.folder),
         "licence": card.licence,
-        "test": {name: test.get(name) for name in ("n", "accuracy", "auroc", "f1_macro", "coverage")},
+        "test": {name: test[name] for name in SHOWN if name in test},
     }
 
 
@@ -45,7 +48,7 @@ def train_command(
 ) -> dict[str, Any]:
     """Trains, with a progress bar on standard error, and gives the new card's summary, or that of ``folds`` folds.
 
-    ``init``: a card, named or by its folder, to start from; ``options``: those of ``models.train.train``.
+    ``init``: a card, named or by its folder, to start from; ``options``: those of ``models.plan.Plan``.
     """
     from models.folds import cross_validate  # noqa: PLC0415  # torch is loaded only now
     from models.train import train  # noqa: PLC0415
@@ -93,3 +96,27 @@ def evaluate_command(
     from models.evaluate import evaluate  # noqa: PLC0415  # torch is loaded only now
 
     return evaluate(card, data, part=part, device=device, scores=scores, page=page)
+
+
+def beside_command(
+    card: str | Path, data: str | Path, *, networks: Sequence[str] = (), epochs: int | None = None, device: str = "cpu"
+) -> dict[str, Any]:
+    """Trains the textbook's networks on the card's split and writes their figures into its folder."""
+    from models.beside import beside  # noqa: PLC0415  # torch is loaded only now
+
+    with _bar() as tell:
+        return beside(find_card(card), Path(data), networks=networks, epochs=epochs, device=device, tell=tell)
+
+
+def embed_command(card: str | Path, data: str | Path, out: str | Path, *, device: str = "cpu") -> dict[str, Any]:
+    """Writes the features that a card's autoencoder gives each input, as .npz or .csv."""
+    from models.embed import embed  # noqa: PLC0415  # torch is loaded only now
+
+    return embed(find_card(card), Path(data), Path(out), device)
+
+
+def decode_command(card: str | Path, data: str | Path, out: str | Path, *, device: str = "cpu") -> dict[str, Any]:
+    """Writes what a seq2seq card writes of each note, as a CSV."""
+    from models.embed import decode  # noqa: PLC0415  # torch is loaded only now
+
+    return decode(find_card(card), Path(data), Path(out), device)

@@ -18,25 +18,35 @@ from models.catalogue import load
 from models.example import Example
 from models.examples import read_examples
 from models.groups import groups_of
+from models.interface import Prepared
 from models.judge import probabilities
-from models.metrics import at_prevalences, many_classes, share, two_classes
-from models.model import Model, Prepared
+from models.metrics import at_prevalences, at_threshold, many_classes, many_labels, share, two_classes
+from models.model import Model
+from models.silent import Silent
+from models.silent_report import silent_report
 from models.split import PARTS, Split
+from models.truth import truth_of
 from stream.errors import Refused, Rejected
+
+#: The figures of each group of patients.
+BY_GROUP = (
+    *("n", "accuracy", "sensitivity", "specificity", "precision", "f1", "f1_macro"),
+    *("auroc", "auprc", "min_se_ppv", "brier", "ece"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
     """One labelled input as the model sees it.
 
-    ``truth``: class number; ``patient``: what the split keeps together; ``groups``: sex and age band; ``chance``:
-    (labels,) calibrated, None when there was nothing to compute with; ``error``: the autoencoder's; ``refusal``: what a
+    ``truth``: as ``models.truth`` has it; ``patient``: what the split keeps together; ``groups``: sex, age band, care unit;
+    ``chance``: (labels,) calibrated, None when there was nothing to compute with; ``error``: the autoencoder's; ``refusal``: what a
     gate says, empty when all let it pass.
     """
 
     id: str
     label: str
-    truth: int
+    truth: NDArray[np.int64]
     patient: str = ""
     groups: tuple[str, ...] = ()
     chance: NDArray[np.float64] | None = None
@@ -44,20 +54,12 @@ class Scored:
     refusal: str = ""
 
 
-def class_number(card: Card, label: str) -> int:
-    """The place of a label among the card's classes, case aside; raises Refused when it is none of them."""
-    names = [name.casefold() for name in card.classes]
-    if label.casefold() not in names:
-        raise Refused(f"label {label} is none of the card's: {', '.join(card.classes)}")
-    return names.index(label.casefold())
-
-
 def score(model: Model, examples: Iterable[Example]) -> Iterator[Scored]:
     """Every example scored, one batch in memory at a time."""
     waiting: list[tuple[Scored, Prepared]] = []
     for example in examples:
         sample = example.open()
-        truth = class_number(model.card, example.label)
+        truth = truth_of(model.card, example)
         one = Scored(id=example.id, label=example.label, truth=truth, patient=example.group, groups=groups_of(sample.facts))
         try:
             waiting.append((one, model.read(sample)))
@@ -81,33 +83,33 @@ def figures(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
     kept = [(one.truth, one.chance) for one in scored if one.chance is not None]
     if not kept:
         return {"n": 0}
-    truth, chance = np.array([one for one, _ in kept]), np.array([one for _, one in kept])
-    found = plain_figures(card, truth, chance)
+    found = plain_figures(card, np.array([one for one, _ in kept]), np.array([one for _, one in kept]))
     if card.exclusive:
         return found
-    return {
-        **found,
-        "threshold": card.thresholds.get(card.labels[0], 0.5),
-        "operating_point": card.operating_point,
-        "operating_points": {
-            name: _at_point(two_classes(truth, chance[:, 0], threshold)) for name, threshold in card.operating_points.items()
-        },
-    }
+    told = thresholds(card)
+    return {**found, "threshold": told[0] if len(told) == 1 else told, "operating_point": card.operating_point}
 
 
-def _at_point(found: dict[str, Any]) -> dict[str, Any]:
-    """The figures that change with the threshold."""
-    names = ("accuracy", "sensitivity", "specificity", "precision", "f1", "f1_macro", "min_se_ppv")
-    return {name: found[name] for name in names}
+def thresholds(card: Card) -> list[float]:
+    """Each label's, one half where the card has none."""
+    return [card.thresholds.get(label, 0.5) for label in card.labels]
 
 
 def plain_figures(card: Card, truth: NDArray[np.integer[Any]], chance: NDArray[np.float64]) -> dict[str, Any]:
-    """The figures of (n,) class numbers and (n, labels) probabilities."""
+    """The figures of (n,) class numbers or (n, labels) of 0 and 1, and (n, labels) probabilities."""
+    if card.multi_label:
+        return many_labels(truth, chance, card.labels, thresholds(card))
     if card.exclusive:
         abstained = float(np.mean(chance.max(axis=1) < card.abstention))
         return {**many_classes(truth, chance, card.labels), "abstained": abstained}
-    found = two_classes(truth, chance[:, 0], card.thresholds.get(card.labels[0], 0.5))
-    return {**found, **at_prevalences(found["sensitivity"], found["specificity"])}
+    found = two_classes(truth, chance[:, 0], thresholds(card)[0])
+    points = {name: _at_point(truth, chance[:, 0], point) for name, point in card.operating_points.items()}
+    return {**found, **at_prevalences(found["sensitivity"], found["specificity"]), "operating_points": points}
+
+
+def _at_point(truth: NDArray[np.integer[Any]], chance: NDArray[np.float64], threshold: float) -> dict[str, Any]:
+    """The plain figures that change with the threshold."""
+    return {name: value for name, value in at_threshold(truth, chance, threshold).items() if name != "confusion"}
 
 
 def with_intervals(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
@@ -137,13 +139,19 @@ def report(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
 
 def by_group(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
     """The main figures of each group of patients, all its inputs, with their intervals."""
-    names = ("n", "accuracy", "sensitivity", "specificity", "precision", "f1_macro", "auroc", "ece")
     found = {}
     for group in sorted({group for one in scored for group in one.groups}):
         told = with_intervals(card, [one for one in scored if group in one.groups])
-        between = {name: ends for name, ends in told["intervals"].items() if name in names}
-        found[group] = {**{name: told.get(name) for name in names}, "intervals": between}
+        between = {name: ends for name, ends in told["intervals"].items() if name in BY_GROUP}
+        found[group] = {**{name: told.get(name) for name in BY_GROUP}, "intervals": between}
     return found
+
+
+def told_of(model: Model, examples: Iterable[Example]) -> dict[str, Any]:
+    """The report of a model over examples, whatever it says of them."""
+    if isinstance(model, Silent):
+        return silent_report(model, list(examples))
+    return report(model.card, list(score(model, examples)))
 
 
 def part_of(card: Card, examples: Sequence[Example], part: str) -> Sequence[Example]:
@@ -167,16 +175,16 @@ def evaluate(
     """The figures of a card (or its name or folder) over the labelled inputs under ``data``.
 
     ``part``: all, or the train, validation or test part of the card's split; ``scores``: a CSV to write with each
-    input's id, label, probabilities, reconstruction error and what a gate says; ``page``: an HTML file to
-    write with pictures. Intended use is not checked: plain
-    pictures and notes carry no facts.
+    input's id, label, probabilities, reconstruction error and what a gate says; ``page``: an HTML file to write with
+    pictures. Intended use is not checked: plain pictures and notes carry no facts.
     """
     model = load(card, device)
     examples = part_of(model.card, read_examples(model.card.kind, Path(data)), part)
-    scored = list(score(model, examples))
+    scored = [] if isinstance(model, Silent) else list(score(model, examples))
+    told = silent_report(model, examples) if isinstance(model, Silent) else report(model.card, scored)
+    told = {**told, "part": part}
     if scores is not None:
         write_scores(model.card, scored, Path(scores))
-    told = {**report(model.card, scored), "part": part}
     if page is not None:
         text = import_module("models.page").page(model.card, scored, told)  # draws: matplotlib is loaded only now
         Path(page).write_text(text, encoding="utf-8")

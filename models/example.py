@@ -8,12 +8,18 @@ from stream.judgement import Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One labelled input. ``group``: what must stay on one side of a split (a patient); ``open``: reads the sample."""
+    """One labelled input. ``group``: what must stay on one side of a split (a patient); ``open``: reads the sample.
+
+    ``labels``: every label that is true of it where a set may give several (``label`` then names them all), else None;
+    ``target``: the text that a network is to write of it.
+    """
 
     id: str
     label: str
     group: str
     open: Callable[[], Sample]
+    labels: tuple[str, ...] | None = None
+    target: str = ""
 
 
 def join_groups(examples: Iterable[Example], same: Callable[[Example], str]) -> list[Example]:

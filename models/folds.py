@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from models.card import Card
+from models.plan import read_about
 from models.train import train
 from stream.errors import Refused
 
@@ -17,15 +18,17 @@ FOLDS_FILE = "folds.json"
 def cross_validate(kind: str, data: str | Path, out: str | Path, folds: int, **options: Any) -> dict[str, Any]:
     """Trains ``folds`` cards into ``out``/fold-1 … and writes ``out``/folds.json, which it gives back.
 
-    ``options``: those of ``models.train.train``. Raises Refused below three folds: test, validation, training.
+    ``options``: those of ``models.plan.Plan``. Folds that an earlier run of the same command finished are not trained again.
+    Raises Refused below three folds: test, validation, training.
     """
     if folds < 3:
         raise Refused("cross-validation needs at least 3 folds: one to test, one to validate, the rest to train")
-    out, about = Path(out), dict(options.pop("about", None) or {})
+    out = Path(out)
+    about = {**read_about(out), **(options.pop("about", None) or {})}
     cards = []
     for number in range(folds):
         split = {**about.get("split", {}), "folds": folds, "fold": number}
-        cards.append(train(kind, data, out / f"fold-{number + 1}", about={**about, "split": split}, **options))
+        cards.append(train(kind, data, out / f"fold-{number + 1}", about={**about, "split": split}, reuse=True, **options))
     told = {"folds": folds, **spread([card.quality["test"] for card in cards]), "cards": [_line(card) for card in cards]}
     (out / FOLDS_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return told

@@ -1,4 +1,4 @@
-"""The groups of patients that figures are given for beside the whole: sex and age band, where the facts say so."""
+"""The groups of patients that figures are given for beside the whole: sex, age band and care unit, where they are known."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from typing import Any
 
 from stream.facts import AGE_YEARS, SEX
 
+#: A fact of labelled sets alone: where the patient lay, in the set's own words.
+CARE_UNIT = "care_unit"
 #: Lower ends of the age bands, in completed years.
 AGES = (0, 1, 6, 16, 45, 65, 80)
 
@@ -15,6 +17,8 @@ def groups_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
     found = [f"sex {facts[SEX]}"] if facts.get(SEX) else []
     if facts.get(AGE_YEARS) is not None:
         found.append(age_band(float(facts[AGE_YEARS])))
+    if facts.get(CARE_UNIT):
+        found.append(f"unit {facts[CARE_UNIT]}")
     return tuple(found)
 
 

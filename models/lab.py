@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from models.autoencoder import RowAutoencoder
 from models.card import BadCard, Card
+from models.curves import parse, with_curves
 from models.describe import describe
-from models.model import Model, Prepared
+from models.interface import Prepared
+from models.model import Model
 from models.trees import Trees
 from models.window import SUMMARY, Scale, hourly, series, summary
 from stream import facts as names
@@ -28,7 +30,8 @@ STATICS = 4
 class LabConfig:
     """``hours``: steps of the window; ``hidden``: of the GRU; ``trees``: boosted ones beside it, of ``depth``.
 
-    ``recurrent``: how much the GRU's logit counts beside that of the trees.
+    ``recurrent``: how much the GRU's logit counts beside that of the trees; ``curves``: formulas of
+    ``models.curves`` that the trees are told of too.
     """
 
     hours: int = 48
@@ -37,6 +40,7 @@ class LabConfig:
     trees: int = 0
     depth: int = 4
     recurrent: float = 1.0
+    curves: Sequence[str] = ()
 
 
 class LabNetwork(nn.Module):
@@ -62,7 +66,7 @@ class LabNetwork(nn.Module):
         self.trees = Trees(config.trees, config.depth) if config.trees and outputs == 1 else None
 
     def forward(self, steps: Tensor, statics: Tensor, described: Tensor) -> Tensor:
-        """(B, hours, 3 * analytes), (B, STATICS), (B, analytes, DESCRIBED) → (B, outputs) logits."""
+        """(B, hours, 3 * analytes), (B, STATICS), (B, analytes and curves, DESCRIBED) → (B, outputs) logits."""
         states, _ = self.recurrent(self.inward(steps))  # (B, hours, hidden)
         pooled = torch.cat([states[:, -1], states.mean(dim=1), states.amax(dim=1), statics], dim=1)
         logits = torch.as_tensor(self.head(pooled))
@@ -82,6 +86,7 @@ class LabModel(Model):
             raise BadCard(f"{card.name} names no analytes")
         self.config = LabConfig(**card.config)
         self.scale = Scale.of(card.analytes)
+        self.curves = parse(self.config.curves, [one.name for one in card.analytes])
         width = len(card.analytes)
         super().__init__(card, self.make(card, self.config), RowAutoencoder(SUMMARY * width, 64, 24), device)
 
@@ -98,7 +103,7 @@ class LabModel(Model):
         window = hourly(points, self.scale, self.config.hours)
         arrays = {"series": series(window), "statics": statics(sample.facts), "summary": summary(window)}
         if self.config.trees:
-            arrays["described"] = describe(window)
+            arrays["described"] = describe(with_curves(window, self.scale, self.curves))
         measured = np.asarray(window.mask.any(axis=0))
         details = {
             "points": len(points),

@@ -4,6 +4,7 @@ Calibration error: bins of equal mass (Nixon et al. 2019, arXiv:1904.01685), bes
 regression of the outcome on the logit (Cox 1958). A figure that is not defined is None.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -118,26 +119,39 @@ def mean(values: list[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
+def _balanced(row: dict[str, float | None]) -> dict[str, float | None]:
+    """The figures of one class, and min(sensitivity, precision)."""
+    return {**row, "min_se_ppv": least(row["sensitivity"], row["precision"])}
+
+
+def at_threshold(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]:
+    """The figures of a yes-or-no question that change with the threshold; the positive class is number 1."""
+    table = confusion(truth, (chance >= threshold).astype(np.int64), 2)
+    yes, no = by_class(table, 1), by_class(table, 0)
+    return {
+        "accuracy": share(float(np.trace(table)), len(truth)),
+        **yes,
+        "f1_negative": no["f1"],
+        "f1_macro": mean([yes["f1"], no["f1"]]),
+        "min_se_ppv": least(yes["sensitivity"], yes["precision"]),
+        "confusion": table.tolist(),
+    }
+
+
 def two_classes(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]:
     """Every figure of a yes-or-no question at ``threshold``; the positive class is number 1."""
     positive = truth == 1
-    table = confusion(truth, (chance >= threshold).astype(np.int64), 2)
-    yes, no = by_class(table, 1), by_class(table, 0)
     line = calibration_line(positive, chance)
     return {
         "n": len(truth),
-        "accuracy": share(float(np.trace(table)), len(truth)),
-        **{name: yes[name] for name in ("sensitivity", "specificity", "precision", "f1")},
-        "f1_macro": mean([yes["f1"], no["f1"]]),
+        **at_threshold(truth, chance, threshold),
         "auroc": auroc(positive, chance),
         "auprc": auprc(positive, chance),
-        "min_se_ppv": least(yes["sensitivity"], yes["precision"]),
         "brier": brier(truth, chance),
         "ece": calibration_error(positive, chance),
         "calibration_slope": line[0] if line else None,
         "calibration_intercept": line[1] if line else None,
         "prevalence": share(float(positive.sum()), len(truth)),
-        "confusion": table.tolist(),
     }
 
 
@@ -148,13 +162,14 @@ def many_classes(truth: Whole, chance: Real, labels: tuple[str, ...]) -> dict[st
         label: {
             "n": int(table[place].sum()),
             **by_class(table, place),
+            "min_se_ppv": least(*(by_class(table, place)[name] for name in ("sensitivity", "precision"))),
             "auroc": auroc(truth == place, chance[:, place]),
             "auprc": auprc(truth == place, chance[:, place]),
         }
         for place, label in enumerate(labels)
     }
     occur = [row for row in classes.values() if row["n"]]
-    macro = ("sensitivity", "specificity", "precision", "f1", "auroc", "auprc")
+    macro = ("sensitivity", "specificity", "precision", "f1", "auroc", "auprc", "min_se_ppv")
     figures = {f"{name}_macro" if name == "f1" else name: mean([row[name] for row in occur]) for name in macro}
     return {
         "n": len(truth),
@@ -165,3 +180,33 @@ def many_classes(truth: Whole, chance: Real, labels: tuple[str, ...]) -> dict[st
         "per_class": classes,
         "confusion": table.tolist(),
     }
+
+
+def many_labels(truth: Whole, chance: Real, labels: tuple[str, ...], thresholds: Sequence[float]) -> dict[str, Any]:
+    """Every figure where any number of labels may be true: (n, labels) of 0 and 1, each at its own threshold.
+
+    ``accuracy`` is the mean over labels, ``exact_match`` the share of inputs with every label right; macro means are over
+    the labels that occur. ``confusion``: one table of two classes a label.
+    """
+    classes = {label: two_classes(truth[:, place], chance[:, place], thresholds[place]) for place, label in enumerate(labels)}
+    occur = [row for place, row in enumerate(classes.values()) if truth[:, place].any()]
+    macro = ("sensitivity", "specificity", "precision", "f1", "auroc", "auprc", "min_se_ppv")
+    figures = {f"{name}_macro" if name == "f1" else name: mean([row[name] for row in occur]) for name in macro}
+    everyone = list(classes.values())
+    return {
+        "n": len(truth),
+        "exact_match": float(np.mean(np.all((chance >= np.asarray(thresholds)) == (truth == 1), axis=1))),
+        **{name: mean([row[name] for row in everyone]) for name in ("accuracy", "brier", "ece")},
+        **figures,
+        "per_class": {label: {name: one for name, one in row.items() if name != "confusion"} for label, row in classes.items()},
+        "confusion": [row["confusion"] for row in everyone],
+    }
+
+
+def f1_of_texts(told: Sequence[str], truth: Sequence[str]) -> float | None:
+    """Macro F1 with each text that was meant as a class; what was told besides is wrong."""
+    names = sorted(set(truth))
+    number = {name: place for place, name in enumerate(names)}
+    right, said = (np.array([number.get(one, len(names)) for one in texts], np.int64) for texts in (truth, told))
+    table = confusion(right, said, len(names) + 1)
+    return mean([by_class(table, place)["f1"] for place in range(len(names))])

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from models.autoencoder import RowAutoencoder
 from models.card import VOCABULARY_FILE, Card
-from models.model import Model, Prepared
+from models.interface import Prepared
+from models.model import Model
 from models.votes import WordVotes
 from models.words import UNKNOWN, Vocabulary, bag, tokenize
 from stream.errors import Rejected

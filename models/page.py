@@ -6,7 +6,9 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from models.beside import KEPT, read_beside
 from models.card import Card
 from models.evaluate import Scored
 from models.pictures import calibration_picture, confusion_picture, curves, precision_curve, roc_curve
@@ -22,28 +24,35 @@ LEARNING_CURVE = "learning-curve.png"
 
 
 def pictures(card: Card, scored: Sequence[Scored], told: Mapping[str, Any]) -> dict[str, bytes]:
-    """Caption → PNG; the learning curve too where it lies beside the card. Empty when nothing could be scored."""
+    """Caption → PNG; the learning curve too where it lies beside the card. No other when nothing could be scored."""
     kept = [one for one in scored if one.chance is not None]
-    if not kept:
-        return {}
-    truth, chance = np.array([one.truth for one in kept]), np.array([one.chance for one in kept], np.float64)
+    found = {}
+    if kept:
+        truth, chance = np.array([one.truth for one in kept]), np.array([one.chance for one in kept], np.float64)
+        found = _of_scores(card, truth, chance)
+        if not card.multi_label:
+            found["Confusion"] = confusion_picture(told["confusion"], card.classes)
+    path = card.folder / LEARNING_CURVE
+    return {**found, "Learning curve": path.read_bytes()} if path.is_file() and told["n"] else found
+
+
+def _of_scores(card: Card, truth: NDArray[np.int64], chance: NDArray[np.float64]) -> dict[str, bytes]:
+    """ROC, precision and recall, and calibration: of the class that was told, or of every label and input at once."""
     first = 0 if card.exclusive else 1
-    named = [(label, truth == place + first, chance[:, place]) for place, label in enumerate(card.labels)]
-    sure, right = named[0][2], named[0][1]
+    true = truth == 1 if card.multi_label else truth[:, None] == np.arange(len(card.labels)) + first
+    named = [(label, true[:, place], chance[:, place]) for place, label in enumerate(card.labels)]
+    sure, right = chance.ravel(), true.ravel()
     if card.exclusive:
         sure, right = chance.max(axis=1), chance.argmax(axis=1) == truth
-    found = {
+    return {
         "ROC": curves(named, roc_curve, ("1 - specificity", "sensitivity")),
         "Precision and recall": curves(named, precision_curve, ("recall", "precision")),
         "Calibration": calibration_picture(right, sure),
-        "Confusion": confusion_picture(told["confusion"], card.classes),
     }
-    path = card.folder / LEARNING_CURVE
-    return {**found, "Learning curve": path.read_bytes()} if path.is_file() else found
 
 
 def page(card: Card, scored: Sequence[Scored], told: Mapping[str, Any]) -> str:
-    """The whole page as HTML text. ``told``: what ``models.evaluate.report`` gave."""
+    """The whole page as HTML text. ``told``: what ``models.evaluate.told_of`` gave."""
     title = escape(f"{card.name} {card.version}")
     shown = "".join(_picture(caption, png) for caption, png in pictures(card, scored, told).items())
     parts = [
@@ -52,14 +61,39 @@ def page(card: Card, scored: Sequence[Scored], told: Mapping[str, Any]) -> str:
         "<p>In brackets: 95 % intervals, patients drawn with replacement.</p>",
         "<h2>All inputs</h2>" + _table(told),
         shown,
-        f"<h2>Inputs that every gate lets pass (coverage {_number(told['coverage'])})</h2>" + _table(told["accepted"]),
-        _named("Operating points", told.get("operating_points", {})),
-        _named("Classes", told.get("per_class", {})),
+        _accepted(told),
+        _named("Operating points", told.get("operating_points", {}), told["intervals"].get("operating_points", {})),
+        _named("Classes", told.get("per_class", {}), told["intervals"].get("per_class", {})),
         _named("Groups of patients", told.get("groups", {})),
+        _beside(card, told),
         "<h2>What the card says</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in card.notes) + "</ul>",
     ]
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title}</title>'
     return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n'
+
+
+def _accepted(told: Mapping[str, Any]) -> str:
+    """The figures over accepted inputs; empty for a model without gates."""
+    if "accepted" not in told:
+        return ""
+    return f"<h2>Inputs that every gate lets pass (coverage {_number(told['coverage'])})</h2>" + _table(told["accepted"])
+
+
+def _beside(card: Card, told: Mapping[str, Any]) -> str:
+    """The textbook's networks on the card's own split beside this model, where they were measured."""
+    beside = read_beside(card)
+    if not beside:
+        return ""
+    part = str(told.get("part"))
+    part = part if part in ("validation", "test") else "test"
+    ours = card.quality.get(part, {}) if told.get("part") != part else told
+    rows = {f"{card.name} (ours)": ours, **{name: one[part] for name, one in beside["networks"].items()}}
+    names = [name for name in KEPT if any(row.get(name) is not None for row in rows.values())]
+    between = {name: row.get("intervals", {}) for name, row in rows.items()}
+    shown = {name: {one: row.get(one) for one in names} for name, row in rows.items()}
+    commands = [f"<li><code>{escape(one['command'])}</code></li>" for one in beside["networks"].values()]
+    again = f"<p>Made by:</p><ul>{''.join(commands)}</ul>"
+    return _named(f"Networks of the textbook on the same split, {part} part", shown, between) + again
 
 
 def _picture(caption: str, png: bytes) -> str:
@@ -74,10 +108,11 @@ def _table(told: Mapping[str, Any]) -> str:
     return f"<table>{rows}</table>"
 
 
-def _named(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row a name; empty without any."""
+def _named(title: str, rows: Mapping[str, Mapping[str, Any]], between: Mapping[str, Any] | None = None) -> str:
+    """One row a name; empty without any. ``between``: the rows' intervals, unless they hold them."""
     if not rows:
         return ""
+    rows = {one: {**row, "intervals": between.get(one, {})} for one, row in rows.items()} if between else rows
     names = [name for name in next(iter(rows.values())) if name != "intervals"]
     head = "".join(f"<th>{name}</th>" for name in names)
     cells = {one: "".join(f"<td>{_cell(row, name)}</td>" for name in names) for one, row in rows.items()}

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.model import Model, Prepared
+from models.example import Example
+from models.interface import Prepared
+from models.model import Model
 from models.split import Split
 from models.words import Vocabulary
 from stream.errors import Refused
@@ -20,10 +22,16 @@ Start = Callable[[Model, Sequence[Prepared], NDArray[np.int64]], None]
 
 #: Kind → the module that has its RECIPE.
 RECIPES = {"scan": "models.recipe_scan", "lab": "models.recipe_lab", "note": "models.recipe_note"}
-#: Kind → the networks of ``models.textbook`` for it.
-TEXTBOOK = {"scan": ("cnn3", "cnn2", "lenet"), "lab": ("lstm128", "rnn")}
-#: Kind → what a textbook network's config says otherwise.
-PLAIN: Mapping[str, Mapping[str, Any]] = {"lab": {"trees": 0}}
+#: Kind → the textbook's networks for it.
+TEXTBOOK = {
+    "scan": ("cnn3", "cnn2", "lenet", "autoencoder"),
+    "lab": ("lstm128", "rnn", "autoencoder"),
+    "note": ("embed-lstm", "autoencoder", "seq2seq"),
+}
+#: Steps that an epoch should have, and the smallest batch that is made for it.
+LEAST_STEPS, LEAST_BATCH = 10, 8
+#: Networks that make no finding.
+SILENT = frozenset({"autoencoder", "seq2seq"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +43,8 @@ class Draft:
     vocabulary: Vocabulary | None = None
 
 
+Completing = Callable[[Mapping[str, Any], Sequence[Example]], Mapping[str, Any]]
+Variant = Callable[[Sample, Path], Sample]
 Drafting = Callable[[Mapping[str, Any], Sequence[Sample], Path], Draft]
 
 
@@ -42,13 +52,21 @@ def as_it_is(_model: Model, _training: Sequence[Prepared], _truth: NDArray[np.in
     """Leaves the fresh weights alone."""
 
 
+def as_told(config: Mapping[str, Any], _training: Sequence[Example]) -> Mapping[str, Any]:
+    """The config unchanged."""
+    return config
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One kind's way of training.
 
+    ``optimiser``: ``adamw``, ``adam`` or ``sgd``; ``precision``: ``fp32`` or ``bf16``, in which
+    the forward passes of training then run; ``complete``: what the labels of the training part decide of the config;
     ``patience``: epochs without a better validation loss before it stops; ``draft``: config, training samples, where the
     labelled inputs are → Draft; ``gates``: validation part → thresholds of the gates before the model; ``variants``:
-    name → what else each test sample is tried as, so that the card can say what a missing feed costs.
+    name → what else each test sample is tried as (told where the labelled inputs are), so that the card can say what a
+    missing feed costs.
     """
 
     architecture: str
@@ -62,8 +80,15 @@ class Recipe:
     draft: Drafting
     augment: Augment
     gates: Callable[[Sequence[Prepared]], dict[str, Any]]
+    optimiser: str = "adamw"
+    precision: str = "fp32"
+    complete: Completing = as_told
     start: Start = as_it_is
-    variants: Mapping[str, Callable[[Sample], Sample]] = field(default_factory=dict)
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    def for_so_many(self, examples: int) -> "Recipe":
+        """The recipe with smaller batches where there are few examples, so that an epoch still has LEAST_STEPS steps."""
+        return replace(self, batch=min(self.batch, max(examples // LEAST_STEPS, LEAST_BATCH)))
 
 
 def recipe_of(kind: str, architecture: str | None = None) -> Recipe:
@@ -71,11 +96,7 @@ def recipe_of(kind: str, architecture: str | None = None) -> Recipe:
     recipe: Recipe = import_module(RECIPES[kind]).RECIPE
     if architecture in (None, recipe.architecture):
         return recipe
-    if architecture not in TEXTBOOK.get(kind, ()):
-        raise Refused(f"{architecture} is no {kind} network: {', '.join([recipe.architecture, *TEXTBOOK.get(kind, ())])}")
-    return replace(recipe, architecture=architecture, draft=_plain(recipe.draft, kind))
-
-
-def _plain(draft: Drafting, kind: str) -> Drafting:
-    """A draft that leaves out what the kind's own network has beside it."""
-    return lambda config, samples, source: draft({**PLAIN.get(kind, {}), **config}, samples, source)
+    if architecture not in TEXTBOOK[kind]:
+        raise Refused(f"{architecture} is no {kind} network: {', '.join([recipe.architecture, *TEXTBOOK[kind]])}")
+    textbook: Recipe = import_module("models.recipe_textbook").as_taught(recipe, kind, architecture)
+    return textbook

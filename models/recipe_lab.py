@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from models.card import AnalyteInput, Window
+from models.curves import Curve, possible
 from models.describe import without
+from models.interface import Prepared
 from models.lab import LabConfig
-from models.model import Model, Prepared
+from models.model import Model
 from models.recipe import Draft, Recipe
 from models.split import Split
 from models.trees import Boosting, Trees, grow
+from stream.errors import Refused
+from stream.facts import REFUSED_POINTS
 from stream.judgement import Sample
 from stream.labs import Analyte, Analytes
 from stream.points import decode_points, encode_points
@@ -29,24 +34,35 @@ ALL_REQUIRED = 0.985
 SKEWED = 50.0
 
 #: Trees beside the GRU, and what its logit counts then (chosen by cross-validation in the training part).
-BESIDE = {"trees": 400, "depth": 4, "recurrent": 0.25}
+BESIDE = {"trees": 1000, "depth": 4, "recurrent": 0.5}
+#: What one tree adds, and the share of the features that it may split by (chosen there too).
+RATE, SHARE = 0.015, 0.1
 #: Shares of the analytes that fall away in training, and how often each is drawn.
 FALLEN, HOW_OFTEN = (0.05, 0.2, 0.5), (0.6, 0.3, 0.1)
 
 
 def draft(config: Mapping[str, Any], samples: Sequence[Sample], source: Path) -> Draft:
     """The analytes that occur, in the order of ``labs.csv`` (a table beside the labelled inputs adds rows), with their scale."""
-    table = Analytes.read((source if source.is_dir() else source.parent) / "labs.csv")
+    table = _table(source)
     windows = [decode_points(sample.contents[0]) for sample in samples]
     present = [{table.canonical(code.decode()) for code in np.unique(points["code"])} for points in windows]
     counts = Counter(code for codes in present for code in codes)
     taken = [row for row in table.rows if counts[row.codes[0]] >= LEAST_WINDOWS * len(samples)]
+    if not taken:
+        raise Refused(f"no analyte of labs.csv stands in {LEAST_WINDOWS:.0%} of the training windows{_refused(samples)}")
     required = _required([row.codes[0] for row in taken], counts, present)
     every = np.concatenate(windows)
     inputs = [_input(row, _values(every, row), row.codes[0] in required) for row in taken]
-    shape = LabConfig(**{**BESIDE, **config})
+    curves = possible([row.analyte for row in taken]) if config.get("trees", BESIDE["trees"]) else ()
+    shape = LabConfig(**{**BESIDE, "curves": curves, **config})
     window = Window(origin="icu_admission", length_hours=shape.hours, speaks_at_hours=shape.hours, grace_minutes=60)
     return Draft(config=asdict(shape), card={"analytes": tuple(inputs), "window": window})
+
+
+def _refused(samples: Sequence[Sample]) -> str:
+    """Why results were refused, the most frequent reasons with their counts."""
+    reasons = Counter(str(one["reason"]) for sample in samples for one in sample.facts.get(REFUSED_POINTS, ()))
+    return "".join(f"; {count} results refused: {reason}" for reason, count in reasons.most_common(3))
 
 
 def _required(codes: Sequence[str], counts: Counter[str], present: Sequence[set[str]]) -> set[str]:
@@ -89,10 +105,11 @@ def start(model: Model, training: Sequence[Prepared], truth: NDArray[np.int64]) 
     seed = torch.initial_seed()
     rng = np.random.default_rng(seed)
     rows = [one.arrays["described"] for one in training]
-    rows += [without(row, fallen(len(row), rng)) for row in rows]
+    width, curves = len(model.card.analytes), getattr(model, "curves", ())
+    rows += [without(row, with_their_curves(fallen(width, rng), curves)) for row in rows]
     statics = np.stack([one.arrays["statics"] for one in training] * 2)
     table = np.concatenate([np.stack(rows).reshape(len(rows), -1), statics], axis=1)
-    how = Boosting(trees=len(trees.leaf), depth=trees.depth)
+    how = Boosting(trees=len(trees.leaf), depth=trees.depth, rate=RATE, share=SHARE)
     grow(trees, table, np.tile(truth, 2), how, seed)
 
 
@@ -100,6 +117,11 @@ def fallen(width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """(width,) which analytes fall away: mostly few."""
     share = float(rng.choice(FALLEN, p=HOW_OFTEN))
     return np.asarray(rng.random(width) < share)
+
+
+def with_their_curves(gone: NDArray[np.bool_], curves: Sequence[Curve]) -> NDArray[np.bool_]:
+    """(analytes and curves,) what falls away with the ``gone`` (analytes,)."""
+    return np.concatenate([gone, np.array([curve.gone(gone) for curve in curves], bool)])
 
 
 def augment(prepared: Prepared, rng: np.random.Generator) -> Prepared:
@@ -119,11 +141,20 @@ def gates(validation: Sequence[Prepared]) -> dict[str, Any]:
     return {f"least_{name}": int(np.quantile(values, 0.002)) for name, values in told.items()}
 
 
-def laboratory_only(sample: Sample) -> Sample:
-    """Without vital signs and scores: only analytes that ``labs.csv`` gives a specimen."""
+def laboratory_only(sample: Sample, source: Path) -> Sample:
+    """Without vital signs and scores: only analytes to which ``labs.csv`` (the labelled inputs' own too) gives a specimen."""
     points = decode_points(sample.contents[0])
-    codes = [code.encode() for row in Analytes.read().rows if row.specimen for code in row.codes]
-    return replace(sample, contents=(encode_points(points[np.isin(points["code"], codes)]),))
+    return replace(sample, contents=(encode_points(points[np.isin(points["code"], _laboratory_codes(source))]),))
+
+
+@cache
+def _laboratory_codes(source: Path) -> list[bytes]:
+    return [code.encode() for row in _table(source).rows if row.specimen for code in row.codes]
+
+
+def _table(source: Path) -> Analytes:
+    """The shipped table and the one beside the labelled inputs."""
+    return Analytes.read((source if source.is_dir() else source.parent) / "labs.csv")
 
 
 RECIPE = Recipe(

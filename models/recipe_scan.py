@@ -8,14 +8,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from models.model import Prepared
+from models.interface import Prepared
 from models.pixels import Grey
 from models.recipe import Draft, Recipe
 from models.scan import ScanConfig, likeness, thumbnail
 from models.split import Split
 from stream.judgement import Sample
 
-#: Below this many pixels on the shorter side there is nothing to see.
+#: Below this many pixels on the shorter side there is nothing to see, unless the training pictures are smaller.
 LEAST_SIDE = 64
 
 
@@ -63,7 +63,7 @@ def gates(validation: Sequence[Prepared]) -> dict[str, Any]:
     mean_picture = np.mean([thumbnail(image) for image in images], axis=0)
     least = min(likeness(image, mean_picture.tolist()) for image in images)
     return {
-        "least_side": LEAST_SIDE,
+        "least_side": min(LEAST_SIDE, *(one.details[name] for one in validation for name in ("rows", "columns"))),
         "least_contrast": 0.5 * min(float(image.std()) for image in images),
         "mean_picture": [round(float(grey), 4) for grey in mean_picture],
         "least_likeness": min(0.0, least),

@@ -1,25 +1,33 @@
 """Labelled pictures: ``LABEL/*.{jpg,jpeg,png,dcm}``, the label is the folder's name, the group the patient; or a CSV.
 
-CSV: ``path,label`` and, where known, ``group`` (a patient); paths are relative to the CSV.
+CSV: ``path,label`` (or ``labels``, see ``models.labels``) and, where known, ``group`` (a patient), ``age_years``, ``sex``,
+``care_unit``; paths are relative to the CSV. Of a DICOM file PatientSex and PatientAge are read.
 """
 
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
 
 from models.example import Example, join_groups
+from models.labels import facts_of, label_columns, labels_of
 from stream.errors import Refused
+from stream.facts import AGE_YEARS, SEX
 from stream.judgement import Sample
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".dcm"})
 #: The chest X-rays of Kermany et al. 2018: a person's numbering restarts for each type of pneumonia.
 PERSON = re.compile(r"(person\d+)_(bacteria|virus)_")
 NUMBERED = re.compile(r"(.+)-\d+$")
+#: PatientAge (DICOM PS3.5, value representation AS) → years in one of its units.
+AGE = re.compile(r"(\d{3})([DWMY])")
+YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+SEXES = {"F": "female", "M": "male", "O": "other"}
 
 
 def read_scans(path: Path) -> list[Example]:
@@ -42,28 +50,40 @@ def _in_folders(path: Path) -> list[Example]:
 def _listed(path: Path) -> list[Example]:
     with path.open(newline="", encoding="utf-8") as lines:
         reader = csv.DictReader(lines)
-        missing = {"path", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise Refused(f"no column {', '.join(sorted(missing))}", where=str(path))
+        if "path" not in (reader.fieldnames or ()):
+            raise Refused("no column path", where=str(path))
+        columns = label_columns(reader.fieldnames or (), str(path))
         rows = list(reader)
     absent = [row["path"] for row in rows if not (path.parent / row["path"]).is_file()]
     if absent:
         raise Refused(f"{len(absent)} files are not there, the first is {absent[0]}", where=str(path))
-    return [_row(row, path.parent / row["path"]) for row in rows]
+    return [_row(row, columns, path) for row in rows]
 
 
-def _row(row: Mapping[str, str], file: Path) -> Example:
-    group = row.get("group") or f"{row['label']}/{_patient(file)}"
-    return Example(id=row["path"], label=row["label"], group=group, open=_opener(file))
+def _row(row: Mapping[str, str], columns: Sequence[str], path: Path) -> Example:
+    file = path.parent / row["path"]
+    label, labels = labels_of(row, columns, str(path))
+    by_name = _patient(file) if labels is not None else f"{label}/{_patient(file)}"
+    open_it = _opener(file, facts_of(row, str(path)))
+    return Example(id=row["path"], label=label, labels=labels, group=row.get("group") or by_name, open=open_it)
 
 
 def _example(file: Path) -> Example:
     label = file.parent.name
-    return Example(id=f"{label}/{file.name}", label=label, group=f"{label}/{_patient(file)}", open=_opener(file))
+    return Example(id=f"{label}/{file.name}", label=label, group=f"{label}/{_patient(file)}", open=_opener(file, {}))
 
 
-def _opener(file: Path) -> Callable[[], Sample]:
-    return lambda: Sample(contents=(file.read_bytes(),))
+def _opener(file: Path, told: Mapping[str, Any]) -> Callable[[], Sample]:
+    return lambda: Sample(contents=(file.read_bytes(),), facts={**_facts(file), **told})
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    """Sex and age of a DICOM file's patient, where it says them."""
+    if file.suffix.lower() != ".dcm":
+        return {}
+    header = dcmread(file, stop_before_pixels=True, specific_tags=["PatientSex", "PatientAge"])
+    age, sex = AGE.fullmatch(str(header.get("PatientAge", ""))), SEXES.get(str(header.get("PatientSex", "")))
+    return {**({SEX: sex} if sex else {}), **({AGE_YEARS: int(age[1]) * YEARS[age[2]]} if age else {})}
 
 
 def _patient(file: Path) -> str:

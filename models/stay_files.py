@@ -3,18 +3,22 @@
 Challenge: ``set-*/ID.txt`` (``Time,Parameter,Value``) and ``Outcomes-*.txt``, in a folder or a tar. Only the in-hospital
 death is read of the outcomes. ICUType and MechVent have no numeric LOINC result and are left out.
 Long CSV: ``patient,time,code,value,unit`` with a LOINC code and, as time, ``HH:MM`` or minutes since the origin;
-``outcomes.csv`` beside it: ``patient,label`` and, where known, ``age_years,sex``; a ``labs.csv`` adds analytes.
+``outcomes.csv`` beside it: ``patient,label`` (or ``labels``, see ``models.labels``) and, where known, ``age_years``, ``sex``,
+``care_unit``; a ``labs.csv`` adds analytes.
 """
 
 import csv
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.example import Example
+from models.groups import CARE_UNIT
+from models.labels import facts_of, label_columns, labels_of
 from stream.errors import Refused
 from stream.facts import AGE_YEARS, REFUSED_POINTS, SETTING, SEX
 from stream.judgement import Sample
@@ -23,6 +27,8 @@ from stream.points import POINT, encode_points
 
 OUTCOME = "In-hospital_death"
 DEATH, SURVIVAL = "in-hospital death", "survival"
+#: The challenge's ICUType, told as a group of patients and never an input.
+CARE_UNITS = {1.0: "coronary", 2.0: "cardiac surgery", 3.0: "medical", 4.0: "surgical"}
 NOT_ANALYTES = frozenset({"RecordID", "Age", "Gender", "ICUType", "MechVent", ""})
 
 #: LOINC, minutes since the origin, value in the analyte's unit.
@@ -88,6 +94,8 @@ def challenge_sample(lines: Iterable[Sequence[str]], analytes: Analytes) -> Samp
         facts[AGE_YEARS] = int(static["Age"])
     if static.get("Gender", -1) >= 0:
         facts[SEX] = "male" if static["Gender"] == 1 else "female"
+    if static.get("ICUType") in CARE_UNITS:
+        facts[CARE_UNIT] = CARE_UNITS[static["ICUType"]]
     return Sample(contents=(_points(rows),), facts=facts)
 
 
@@ -111,7 +119,15 @@ def _long_csv(path: Path) -> list[Example]:
     file = path if path.is_file() else next(iter(others), None)
     if file is None or not (folder / "outcomes.csv").is_file():
         raise Refused("needs a long CSV and an outcomes.csv beside it", where=str(folder))
-    analytes, rows, refused = Analytes.read(folder / "labs.csv"), dict[str, list[Row]](), dict[str, list[Any]]()
+    rows, refused = _results(file, Analytes.read(folder / "labs.csv"))
+    outcomes = list(_lines(folder / "outcomes.csv", ("patient",)))
+    columns = label_columns(outcomes[0] if outcomes else (), str(folder / "outcomes.csv"))
+    return [_outcome(line, columns, rows, refused) for line in outcomes]
+
+
+def _results(file: Path, analytes: Analytes) -> tuple[dict[str, list[Row]], dict[str, list[Any]]]:
+    """Patient → rows in the models' units; patient → those that could not be converted, each with the reason."""
+    rows, refused = dict[str, list[Row]](), dict[str, list[Any]]()
     for line in _lines(file, ("patient", "time", "code", "value", "unit")):
         try:
             value = analytes.convert(line["code"], float(line["value"]), line["unit"])
@@ -120,19 +136,17 @@ def _long_csv(path: Path) -> list[Example]:
         else:
             row = (analytes.canonical(line["code"]), _minute(line["time"]), value)
             rows.setdefault(line["patient"], []).append(row)
-    return [
-        _stay(line["patient"], line["label"], _sample(line, rows.get(line["patient"], []), refused))
-        for line in _lines(folder / "outcomes.csv", ("patient", "label"))
-    ]
+    return rows, refused
 
 
-def _sample(line: Mapping[str, str], rows: Sequence[Row], refused: Mapping[str, list[Any]]) -> Sample:
-    facts: dict[str, Any] = {REFUSED_POINTS: refused.get(line["patient"], [])}
-    if line.get("age_years"):
-        facts[AGE_YEARS] = float(line["age_years"])
-    if line.get("sex"):
-        facts[SEX] = line["sex"]
-    return Sample(contents=(_points(rows),), facts=facts)
+def _outcome(
+    line: Mapping[str, str], columns: Sequence[str], rows: Mapping[str, Sequence[Row]], refused: Mapping[str, list[Any]]
+) -> Example:
+    patient, where = line["patient"], "outcomes.csv"
+    label, labels = labels_of(line, columns, where)
+    facts = {REFUSED_POINTS: refused.get(patient, []), **facts_of(line, where)}
+    sample = Sample(contents=(_points(rows.get(patient, [])),), facts=facts)
+    return replace(_stay(patient, label, sample), labels=labels)
 
 
 def _lines(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:

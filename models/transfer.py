@@ -35,6 +35,8 @@ def transfer(model: Model, origin: Card, *, freeze: bool) -> int:
     if freeze:
         for name, parameter in model.network.named_parameters():
             parameter.requires_grad = name not in taken or name.startswith(LAST)
+        if not any(parameter.requires_grad for parameter in model.network.parameters()):
+            raise Refused(f"a {model.card.architecture} has no last layer of its own: nothing would be left to train")
     return len(taken)
 
 

@@ -55,11 +55,12 @@ def rarity_of(notes: Sequence[NDArray[np.int64]], vocabulary: Vocabulary) -> NDA
 def fit_votes(votes: WordVotes, weights: Tensor, truth: Tensor, cost: float = 1.0) -> None:
     """Fits the linear layer in place, one class against the others: a support vector machine with squared hinge loss.
 
-    ``weights``: (n, words); ``truth``: (n,) class numbers; ``cost``: of the loss beside half the squared
-    weights (Fan et al. 2008, LIBLINEAR, which solves the same).
+    ``weights``: (n, words); ``truth``: (n,) class numbers, or (n, outputs) of 0 and 1; ``cost``: of the loss beside
+    half the squared weights (Fan et al. 2008, LIBLINEAR, which solves the same).
     """
     outputs = votes.linear.out_features
-    sign = 2.0 * nn.functional.one_hot(truth, outputs).float() - 1.0  # (n, outputs)
+    found = truth if truth.ndim == 2 else nn.functional.one_hot(truth, outputs)
+    sign = 2.0 * found.float() - 1.0  # (n, outputs)
     share = sign.gt(0).float().mean(dim=0).clamp(min=1e-6)
     each = torch.where(sign > 0, 1.0 / (outputs * share), 1.0)  # a rare class weighs as much as a common one
     nn.init.zeros_(votes.linear.weight)

@@ -51,7 +51,7 @@ def scan_card(scans, tmp_path_factory):
 @pytest.fixture(scope="session")
 def lab_card(stays, tmp_path_factory):
     return train(
-        "lab", stays, tmp_path_factory.mktemp("card") / "tiny-lab", epochs=40, about={"config": {"hidden": 16, "trees": 30}}
+        "lab", stays, tmp_path_factory.mktemp("card") / "tiny-lab", epochs=12, about={"config": {"hidden": 16, "trees": 100}}
     )
 
 

@@ -110,3 +110,64 @@ def note_csv(path: Path, n=180):
             label = ("heart", "bone", "skin")[number % 3]
             writer.writerow([number, label, note(label, number)])
     return path
+
+
+def multi_note_csv(path: Path, n=180, *, columns=False):
+    """Notes of none, one or two of three labels; ``columns``: a column of 0 and 1 for each instead of ``labels``."""
+    names = ("heart", "bone", "skin")
+    own = {"heart": HEART.split(), "bone": BONE.split(), "skin": SKIN.split()}
+    rng = np.random.default_rng(7)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", *(names if columns else ["labels"]), "text", "sex"])
+        for number in range(n):
+            found = [name for place, name in enumerate(names) if (number >> place) & 1]
+            pool = [word for name in found for word in own[name]] * 2 + FILLER.split()
+            told = [int(name in found) for name in names] if columns else ["; ".join(found)]
+            writer.writerow([number, *told, " ".join(rng.choice(pool, 60)), ("female", "male")[number % 2]])
+    return path
+
+
+def multi_scan_csv(folder: Path, n=96, side=48):
+    """PNG, JPEG and DICOM files with a bright spot left, right, both or neither, two of a patient; the CSV's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "list.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "labels", "group", "age_years", "care_unit"])
+        for number in range(n):
+            left, right = number % 2, number // 2 % 2
+            grey = picture(0, number, side).astype(np.float64)
+            down, across = np.mgrid[0:side, 0:side] / side - 0.5
+            for there, centre in ((left, -0.2), (right, 0.2)):
+                grey += 120 * there * np.exp(-(((across - centre) / 0.1) ** 2) - (down / 0.1) ** 2)
+            pixels = np.clip(grey, 0, 255).astype(np.uint8)
+            name = f"{number}.{('png', 'jpg', 'dcm')[number % 3]}"
+            (folder / name).write_bytes(dicom(pixels) if number % 3 == 2 else cv2.imencode(f".{name[-3:]}", pixels)[1].tobytes())
+            labels = [one for one, there in (("left", left), ("right", right)) if there]
+            writer.writerow([name, ";".join(labels), f"p{number // 4}", 3 + number % 5, "ward a" if number % 2 else "ward b"])
+    return folder / "list.csv"
+
+
+def thyroid_csv(path: Path, n=240):
+    """A lab task of other analytes, units, window and labels: free T4 and TSH in a table of their own, three outcomes."""
+    path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(5)
+    (path / "labs.csv").write_text(
+        "analyte,name,loinc_mass,loinc_substance,specimen,unit,molar_unit,molar_factor,valence,"
+        "plausible_low,plausible_high,physical_low,physical_high\n"
+        "FT4,Free thyroxine,3024-7,14920-3,serum,ng/dL,pmol/L,12.87,,0.1,8,0.01,20\n"
+        "TSH,Thyrotropin,3016-3,,serum,m[IU]/L,,,,0.005,150,0,1000\n"
+    )
+    with (path / "results.csv").open("w", newline="") as file, (path / "outcomes.csv").open("w", newline="") as outcomes:
+        results, labels = csv.writer(file), csv.writer(outcomes)
+        results.writerow(["patient", "time", "code", "value", "unit"])
+        labels.writerow(["patient", "label"])
+        for number in range(n):
+            kind = number % 3
+            labels.writerow([f"p{number}", ("euthyroid", "hyperthyroid", "hypothyroid")[kind]])
+            for hour in (1, 20, 60):
+                free = (16.0, 45.0, 6.0)[kind] * np.exp(rng.normal(0, 0.1))
+                tsh = (2.0, 0.02, 40.0)[kind] * np.exp(rng.normal(0, 0.3))
+                results.writerow([f"p{number}", f"{hour:02d}:00", "14920-3", f"{free:.2f}", "pmol/L"])
+                results.writerow([f"p{number}", f"{hour:02d}:05", "3016-3", f"{tsh:.4f}", "m[IU]/L"])
+    return path

@@ -30,3 +30,10 @@ def test_copies_of_one_patient_do_not_narrow_the_interval():
 
 def test_a_few_patients_give_no_interval():
     assert intervals(lambda at: {"n": float(len(at))}, ["a", "b"] * 20, 10) == {}
+
+
+def test_intervals_are_nested_as_the_figures_are():
+    told = intervals(lambda at: {"a": {"b": float(at[0])}, "c": 1.0, "d": 7}, [str(n) for n in range(20)], 5)
+    assert set(told) == {"a", "c"}
+    assert told["c"] == [1.0, 1.0]
+    assert set(told["a"]) == {"b"}

@@ -83,6 +83,15 @@ def test_intervals_hold_the_figures_and_predictive_values_are_told(lab_card, sta
         assert low <= told[name] <= high
     assert told["ppv_at_0.05"] <= told["ppv_at_0.2"] <= told["ppv_at_0.5"]
     assert "auroc" in told["groups"]["sex female"]["intervals"]
+    low, high = told["intervals"]["operating_points"][told["operating_point"]]["sensitivity"]
+    assert low <= told["operating_points"][told["operating_point"]]["sensitivity"] <= high
+
+
+def test_every_class_has_its_own_intervals(note_card, notes):
+    told = evaluate(note_card, notes)
+    for label, row in told["per_class"].items():
+        low, high = told["intervals"]["per_class"][label]["f1"]
+        assert low <= row["f1"] <= high
 
 
 def test_a_label_that_the_card_does_not_have_is_refused(scan_card, tmp_path):

@@ -44,7 +44,7 @@ def test_a_stay_holds_only_possible_values_of_known_analytes(challenge):
         (b"8867-4", 7),
         (b"2823-3", 2879),
     ]
-    assert dict(first.open().facts) == {"setting": "icu", "age_years": 54, "sex": "female"}
+    assert dict(first.open().facts) == {"setting": "icu", "age_years": 54, "sex": "female", "care_unit": "surgical"}
     assert (first.label, second.label) == ("survival", "in-hospital death")
 
 
@@ -146,3 +146,34 @@ def test_a_csv_of_scans_that_does_not_keep_the_layout_is_refused(tmp_path, text,
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(Refused, match=reason):
         read_examples("scan", tmp_path / "list.csv")
+
+
+def test_a_dicom_files_patient_is_known_for_figures_by_group(tmp_path):
+    (tmp_path / "P").mkdir()
+    for name, age in (("a", "018M"), ("b", "")):
+        (tmp_path / "P" / f"{name}.dcm").write_bytes(dicom(picture(0, 1, 16), PatientID=name, PatientSex="F", PatientAge=age))
+    found = [dict(one.open().facts) for one in read_examples("scan", tmp_path)]
+    assert found == [{"sex": "female", "age_years": 1.5}, {"sex": "female"}]
+
+
+def test_a_csv_of_notes_tells_what_is_known_of_the_patient(tmp_path):
+    (tmp_path / "n.csv").write_text("id,label,text,sex,age_years,care_unit\n1,a,words,male,70,ward 3\n2,b,more words,,,\n")
+    found = [dict(one.open().facts) for one in read_examples("note", tmp_path)]
+    assert found == [{"sex": "male", "age_years": 70.0, "care_unit": "ward 3"}, {}]
+
+
+def test_an_age_that_is_no_number_is_refused(tmp_path):
+    (tmp_path / "n.csv").write_text("id,label,text,age_years\n1,a,words,old\n")
+    with pytest.raises(Refused, match="age_years"):
+        read_examples("note", tmp_path)
+
+
+def test_outcomes_may_have_several_labels(tmp_path):
+    (tmp_path / "outcomes.csv").write_text("patient,labels\np,sepsis; renal failure\nq,\n")
+    (tmp_path / "r.csv").write_text("patient,time,code,value,unit\np,0,2160-0,1.0,mg/dL\n")
+    assert [one.labels for one in read_examples("lab", tmp_path)] == [("renal failure", "sepsis"), ()]
+
+
+def test_a_note_has_its_summary_to_be_written_else_its_label(tmp_path):
+    (tmp_path / "n.csv").write_text("id,label,text,summary\n1,a,words,short words\n2,b,more words,\n")
+    assert [one.target for one in read_examples("note", tmp_path)] == ["short words", "b"]

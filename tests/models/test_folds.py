@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from models.card import read_card
 from models.example import Example
 from models.folds import cross_validate
 from models.split import Split
+from models.train import train
 from stream.errors import Refused
 
 
@@ -18,14 +20,39 @@ def test_each_group_is_tested_once_and_validates_once():
     assert all(not {one.id for one in parts["test"]} & {one.id for one in parts["train"]} for parts in splits)
 
 
-def test_mean_and_spread_are_those_of_the_folds(stays, tmp_path):
-    about = {"config": {"hidden": 4, "trees": 5}}
-    told = cross_validate("lab", stays, tmp_path, 3, about=about, epochs=1)
+@pytest.fixture(scope="module")
+def folds(stays, tmp_path_factory):
+    """Folder, what was told, and the options it was told with."""
+    out, options = tmp_path_factory.mktemp("folds"), {"about": {"config": {"hidden": 4, "trees": 5}}, "epochs": 1}
+    (out / "about.json").write_text('{"name": "written"}')
+    return out, cross_validate("lab", stays, out, 3, **options), options
+
+
+def test_mean_and_spread_are_those_of_the_folds(folds):
+    out, told, _ = folds
     assert sum(card["n"] for card in told["cards"]) == 240
     assert 0 <= told["spread"]["auroc"] < 1
-    assert json.loads((tmp_path / "folds.json").read_text()) == told
+    assert read_card(out / "fold-2").name == "written"
+    assert json.loads((out / "folds.json").read_text()) == told
 
 
 def test_two_folds_leave_nothing_to_validate_on(stays, tmp_path):
     with pytest.raises(Refused, match="at least 3"):
         cross_validate("lab", stays, tmp_path, 2)
+
+
+def test_folds_that_are_done_are_not_trained_again(folds, stays):
+    out, first, options = folds
+    (out / "fold-2" / "card.json").unlink()
+    heard = []
+    again = cross_validate("lab", stays, out, 3, **options, tell=lambda what, *_: heard.append(what))
+    assert heard.count("network") == 1
+    assert again["mean"] == first["mean"]
+
+
+def test_a_card_of_another_seed_is_not_taken_for_this_training(folds, stays):
+    out, _, options = folds
+    about = {"name": "written", **options["about"], "split": {"folds": 3, "fold": 0}}
+    heard = []
+    train("lab", stays, out / "fold-1", about=about, epochs=1, seed=1, reuse=True, tell=lambda what, *_: heard.append(what))
+    assert heard.count("network") == 1

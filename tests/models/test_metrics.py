@@ -80,3 +80,15 @@ def test_what_is_not_defined_is_none():
 def test_predictive_values_follow_bayes():
     assert ours.predictive_values(0.9, 0.8, 0.5)["ppv"] == pytest.approx(0.45 / 0.55)
     assert ours.predictive_values(0.9, 0.8, 0.05)["npv"] == pytest.approx(0.76 / 0.765)
+
+
+def test_written_texts_are_classes_and_any_other_text_is_wrong():
+    truth, told = ["a b", "a b", "c", "c"], ["a b", "c", "c", "nonsense"]
+    expected = theirs.f1_score(truth, told, labels=["a b", "c"], average="macro")
+    assert ours.f1_of_texts(told, truth) == pytest.approx(expected)
+
+
+def test_each_class_has_its_least_of_sensitivity_and_precision(several):
+    truth, chance = several
+    rows = ours.many_classes(truth, chance, ("a", "b", "c", "d"))["per_class"].values()
+    assert all(row["min_se_ppv"] == min(row["sensitivity"], row["precision"]) for row in rows)

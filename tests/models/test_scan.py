@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from model_samples import dicom, jpeg, picture
 
+from models.interface import Prepared
 from models.pixels import read_picture
+from models.recipe_scan import gates
 from models.scan import likeness, thumbnail
 from stream.errors import Rejected
 from stream.judgement import Sample
@@ -84,3 +86,8 @@ def test_a_picture_is_like_itself_and_unlike_its_negative():
 
 def test_the_golden_case_gives_the_probabilities_of_the_card(scan_model):
     scan_model.warm_up()
+
+
+def test_pictures_smaller_than_the_usual_least_side_can_be_trained_on():
+    small = [Prepared(arrays={"image": picture(0, seed, 28)}, details={"rows": 28, "columns": 30}) for seed in range(3)]
+    assert gates(small)["least_side"] == 28

@@ -4,11 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from model_samples import scan_folder
+from model_samples import dicom, picture, scan_folder
 
 from models.card import read_card
 from models.evaluate import evaluate
+from models.fit import class_weights
+from models.recipe import recipe_of
 from models.train import train
 from stream import labs
 from stream.errors import Refused
@@ -27,6 +31,28 @@ def test_the_card_says_how_it_was_made_and_is_on_disk(lab_card):
     assert "test_laboratory_only" in lab_card.quality
     assert sum(lab_card.prevalence.values()) == pytest.approx(0.5, abs=0.1)
     assert (lab_card.window.origin, lab_card.window.length_hours) == ("icu_admission", 48)
+
+
+def test_refitting_trains_on_the_validation_part_too_and_leaves_what_it_fixed(note_card, notes, tmp_path):
+    about = {"config": {"most_tokens": 100, "embedding": 24, "hidden": 16, "segment": 32, "bag": 64}}
+    again = train("note", notes, tmp_path / "tiny-note", epochs=8, about=about, refit=True)
+    parts = again.training["n"]
+    assert again.training["refit_on"] == parts["train"] + parts["validation"]
+    assert (again.temperature, again.gates) == (note_card.temperature, note_card.gates)
+    assert again.quality["validation"] == note_card.quality["validation"]
+    assert (again.folder / "model.safetensors").read_bytes() != (note_card.folder / "model.safetensors").read_bytes()
+
+
+def test_the_card_judges_by_the_operating_point_that_was_asked_for(stays, tmp_path):
+    about = {"operating_point": "balanced", "config": {"hidden": 16, "trees": 30}}
+    card = train("lab", stays, tmp_path / "tiny-lab", epochs=2, about=about)
+    assert card.operating_point == "greatest min(sensitivity, precision) on validation"
+    assert set(card.thresholds.values()) == {card.operating_points[card.operating_point]}
+
+
+def test_an_operating_point_that_there_is_not_is_refused(stays, tmp_path):
+    with pytest.raises(Refused, match="no operating point is called best: sensitive, balanced"):
+        train("lab", stays, tmp_path / "card", epochs=1, about={"operating_point": "best", "config": {"hidden": 8, "trees": 2}})
 
 
 def test_the_operating_point_finds_95_of_100_on_validation(scan_card, lab_card):
@@ -93,3 +119,47 @@ def test_analytes_and_a_window_of_ones_own_train_without_touching_code(stays, tm
     card = train("lab", source, tmp_path / "out", epochs=1, about=about)
     assert [analyte.name for analyte in card.analytes] == ["K", "Creatinine", "CRP"]
     assert (card.window.origin, card.config["hours"]) == ("admission", 24)
+
+
+def test_mixed_precision_trains_as_well(scans, tmp_path):
+    about = {"config": {"side": 32, "stem": 8, "channels": [8, 16], "blocks": 1}}
+    card = train("scan", scans, tmp_path, epochs=6, about=about, precision="bf16")
+    assert card.training["precision"] == "bf16"
+    assert card.quality["test"]["auroc"] > 0.9
+
+
+def test_a_precision_that_there_is_not_is_refused(scans, tmp_path):
+    with pytest.raises(Refused, match="fp32, bf16"):
+        train("scan", scans, tmp_path, precision="fp4")
+
+
+def test_training_stops_when_validation_gets_no_better(stays, tmp_path):
+    source = shutil.copytree(stays, tmp_path / "stays")
+    rows = [f"p{number},{'failure' if number % 5 in (1, 2) else 'none'}" for number in range(240)]  # nothing to be learnt
+    (source / "outcomes.csv").write_text("\n".join(["patient,label", *rows]) + "\n")
+    card = train("lab", source, tmp_path / "out", epochs=60, about={"config": {"hidden": 16, "trees": 5}})
+    assert card.training["kept_epoch"] + 6 == card.training["epochs"] < 60
+
+
+def test_rare_classes_weigh_more():
+    truth = np.array([0] * 90 + [1] * 10)
+    assert class_weights(truth, 2).tolist() == pytest.approx([100 / 180, 5.0])
+
+
+@pytest.mark.parametrize("suffix", ["dcm", "png", "jpg"])
+def test_a_folder_of_each_format_trains(suffix, tmp_path):
+    for number in range(60):
+        folder = tmp_path / "data" / ("ILL" if number % 2 else "NORMAL")
+        folder.mkdir(parents=True, exist_ok=True)
+        grey = picture(number % 2, number)
+        content = dicom(grey, PatientID=f"p{number}") if suffix == "dcm" else cv2.imencode(f".{suffix}", grey)[1].tobytes()
+        (folder / f"{number}.{suffix}").write_bytes(content)
+    about = {"config": {"side": 32, "stem": 8, "channels": [8, 16], "blocks": 1}, "split": {"validation": 0.3, "test": 0.2}}
+    card = train("scan", tmp_path / "data", tmp_path / "out", epochs=1, about=about)
+    assert sum(card.training["n"].values()) == 60
+    assert card.quality["test"]["unreadable"] == 0
+
+
+def test_few_examples_make_small_batches():
+    recipe = recipe_of("lab")
+    assert [recipe.for_so_many(n).batch for n in (20, 300, 6000)] == [8, 30, recipe.batch]

@@ -1,0 +1,90 @@
+"""What the validation part fixes of a card: calibration, thresholds, gates."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calibrate import (
+    SENSITIVITY,
+    abstention,
+    balanced_threshold,
+    error_gates,
+    fit_line,
+    fit_temperature,
+    sensitive_threshold,
+)
+from models.card import Card
+from models.fit import Part
+from models.interface import Scores
+from models.judge import probabilities
+from models.model import Model
+from stream.errors import Refused
+
+OPERATING_POINT = f"sensitivity at least {SENSITIVITY:g} on validation"
+BALANCED_POINT = "greatest min(sensitivity, precision) on validation"
+POINTS = {OPERATING_POINT: sensitive_threshold, BALANCED_POINT: balanced_threshold}
+#: What ``operating_point`` of ``about.json`` may say → the point whose threshold the card judges by.
+CHOICES = {"sensitive": OPERATING_POINT, "balanced": BALANCED_POINT}
+
+
+def fix(model: Model, part: Part, gates: Mapping[str, Any], about: Mapping[str, Any]) -> Card:
+    """The card with all that the validation part fixes; ``gates``: those before the model.
+
+    ``about``: may name ``use_prevalence`` and ``operating_point``; raises Refused for a point that there is not.
+    """
+    point = about.get("operating_point", "sensitive")
+    if point not in CHOICES:
+        raise Refused(f"no operating point is called {point}: {', '.join(CHOICES)}")
+    model.card = replace(model.card, gates=gates)
+    scores = _infer(model, part)
+    passed = [not model.refusal(prepared) for prepared in part.prepared]
+    if not any(passed):
+        raise Refused("the gates refuse the whole validation part")
+    errors = np.array([one.error for one in scores])[passed]
+    card = replace(model.card, gates={**gates, **error_gates(errors)})
+    logits = np.stack([one.logits for one in scores]).astype(np.float64)
+    return fix_point(card, part.truth, logits, about.get("use_prevalence"), CHOICES[point])
+
+
+def _infer(model: Model, part: Part) -> list[Scores]:
+    size = model.batch_size
+    return [one for at in range(0, len(part.prepared), size) for one in model.infer(part.prepared[at : at + size])]
+
+
+def fix_point(
+    card: Card,
+    truth: NDArray[np.int64],
+    logits: NDArray[np.float64],
+    use_prevalence: float | None = None,
+    point: str = OPERATING_POINT,
+) -> Card:
+    """The card with its calibration and the thresholds of its operating points; it judges by that of ``point``."""
+    if card.exclusive:
+        card = replace(card, temperature=fit_temperature(truth, logits))
+        limit = abstention(probabilities(card, logits))
+        return replace(card, abstention=limit, operating_point="greatest probability, above the abstention limit")
+    if card.multi_label:
+        return _fix_labels(card, truth, logits, point)
+    temperature, offset = fit_line(truth, logits[:, 0], use_prevalence)
+    card = replace(card, temperature=temperature, offset=offset)
+    chance = probabilities(card, logits)[:, 0]
+    points = {name: choose(truth, chance) for name, choose in POINTS.items()}
+    thresholds = {card.labels[0]: points[point]}
+    return replace(card, thresholds=thresholds, operating_points=points, operating_point=point)
+
+
+def _fix_labels(card: Card, truth: NDArray[np.int64], logits: NDArray[np.float64], point: str) -> Card:
+    """Each label calibrated by itself, each with its own threshold; operating points are named with their label."""
+    lines = [fit_line(truth[:, place], logits[:, place], None) for place in range(len(card.labels))]
+    card = replace(card, temperature=tuple(one for one, _ in lines), offset=tuple(one for _, one in lines))
+    chance = probabilities(card, logits)
+    points = {
+        f"{label}: {name}": choose(truth[:, place], chance[:, place])
+        for place, label in enumerate(card.labels)
+        for name, choose in POINTS.items()
+    }
+    thresholds = {label: points[f"{label}: {point}"] for label in card.labels}
+    return replace(card, thresholds=thresholds, operating_points=points, operating_point=f"{point}, each label")
