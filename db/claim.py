@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from db.engine import Database
-from db.leases import check_lease
-from db.tables import case_inputs, cases, contents, events, inputs, workers
+from db.leases import progress
+from db.places import NotReadableError, Place, find_places
+from db.rows import read_rows
+from db.tables import Utc, case_inputs, cases, contents, events, inputs
 from stream.content import ContentStore
 from stream.errors import Broken
 from stream.event import Event
@@ -20,7 +23,9 @@ _COLUMNS = (
     events.c.inputs_through, events.c.fence, events.c.attempts, events.c.failures, events.c.suspect, events.c.received_at,
     events.c.acquired_at, events.c.as_of, events.c.gather_seconds,
 )  # fmt: skip
-
+_NAMES = tuple(column.name for column in _COLUMNS)
+_ID, _MODALITY, _SUSPECT = (_NAMES.index(name) for name in ("id", "modality", "suspect"))
+Row = tuple[Any, ...]
 
 #: A batch is full at this sum of weights: 32 scans, 64 notes or 256 windows of results.
 FULL = 256
@@ -35,74 +40,73 @@ def claim(
     An empty claim reads before it locks. Raises Fatal when the lease was lost, Temporary without a database.
     """
     with database.read() as connection:
-        if connection.execute(_candidates(database.now(connection), 1, queues)).first() is None:
-            return []
+        first = read_rows(connection, _candidates(tuple(queues), locked=False), now=database.now(connection), most=1)
+    if not first:
+        return []
+    most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
     with database.write() as (connection, now):
-        check_lease(connection, worker_id)
-        found = connection.execute(_candidates(now, limit, queues).with_for_update(skip_locked=True)).all()
-        ids = _choose(found, suspects=suspects)
-        if not ids:
-            return []
-        values = {
-            "state": "leased",
-            "holder": worker_id,
-            "fence": events.c.fence + 1,
-            "attempts": events.c.attempts + 1,
-            "claimed_at": now,
-        }
-        leased = sa.update(events).where(events.c.id.in_(ids), events.c.state == "waiting").values(values).returning(*_COLUMNS)
-        rows = sorted(connection.execute(leased).mappings().all(), key=lambda row: ids.index(row["id"]))
-        connection.execute(sa.update(workers).where(workers.c.id == worker_id).values(claimed_at=now, progress_at=now))
+        progress(connection, now, worker_id, claimed=True)
+        rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), suspects=suspects)
+        if rows:
+            values = {"state": "leased", "holder": worker_id, "fence": events.c.fence + 1, "attempts": events.c.attempts + 1}
+            mine = events.c.id.in_([row[_ID] for row in rows])
+            connection.execute(sa.update(events).where(mine).values(**values, claimed_at=now))
     return [_event(row, now) for row in rows]
 
 
-def _candidates(now: datetime, limit: int, queues: Sequence[str]) -> sa.Select[Any]:
-    ready = (events.c.state == "waiting") & (events.c.not_before.is_(None) | (events.c.not_before <= now))
+@cache
+def _candidates(queues: tuple[str, ...], *, locked: bool) -> sa.Select[Any]:
+    """What may be claimed ``now``, ``most`` of it; locked, so that nobody else claims it: nothing is returned twice.
+
+    The state stands in the text: as a parameter it would leave the planner to guess whether the partial index serves.
+    """
+    now, most = sa.bindparam("now", type_=Utc), sa.bindparam("most", type_=sa.Integer)
+    ready = (events.c.state == sa.literal_column("'waiting'")) & (events.c.not_before.is_(None) | (events.c.not_before <= now))
     if set(queues) != set(ALL_QUEUES):
         pairs = [name.split(".") for name in queues]
         ready &= sa.or_(*[(events.c.modality == modality) & (events.c.lane == lane) for modality, lane in pairs])
-    return (
-        sa.select(events.c.id, events.c.suspect, events.c.modality)
-        .where(ready)
-        .order_by(events.c.lane_rank, events.c.id)
-        .limit(limit)
-    )
+    query = sa.select(*_COLUMNS).where(ready).order_by(events.c.lane_rank, events.c.id).limit(most)
+    return query.with_for_update(skip_locked=True) if locked else query
 
 
-def _choose(found: Sequence[Any], *, suspects: bool) -> list[int]:
+def _choose(found: Sequence[Row], *, suspects: bool) -> Sequence[Row]:
     """The first alone if it is a suspect, else all before the first suspect until the batch is full."""
-    if found and found[0].suspect:
-        return [found[0].id] if suspects else []
-    ids: list[int] = []
+    if found and found[0][_SUSPECT]:
+        return found[:1] if suspects else []
     weight = 0
-    for row in found:
-        weight += WEIGHTS[row.modality]
-        if row.suspect or weight > FULL:
-            break
-        ids.append(row.id)
-    return ids
+    for place, row in enumerate(found):
+        weight += WEIGHTS[row[_MODALITY]]
+        if row[_SUSPECT] or weight > FULL:
+            return found[:place]
+    return found
 
 
-def _event(row: Any, now: datetime) -> Event:
-    values = {name: value for name, value in row.items() if name != "suspect"}
-    return Event(**values, alone=row["suspect"], claimed_at=now)
+def _event(row: Row, now: datetime) -> Event:
+    """As it is after the claim."""
+    values = dict(zip(_NAMES, row, strict=True))
+    suspect = values.pop("suspect")
+    return Event(**values | {"fence": values["fence"] + 1, "attempts": values["attempts"] + 1}, alone=suspect, claimed_at=now)
 
 
 def fetch(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, tuple[bytes, ...] | Exception]:
     """The bytes of each event's content, or why they cannot be had, by event id."""
     with database.read() as connection:
         digests = {event.id: _digests(connection, event) for event in batch}
-        small = _small(connection, sorted({digest for wanted in digests.values() for digest in wanted}))
-    return {event_id: _load(store, small, wanted) for event_id, wanted in digests.items()}
+        wanted = {digest for some in digests.values() for digest in some}
+        small = _small(connection, sorted(wanted))
+        places = find_places(connection, wanted - small.keys())
+    return {event_id: _load(store, small, places, some) for event_id, some in digests.items()}
 
 
 def _small(connection: sa.Connection, digests: Sequence[str]) -> dict[str, bytes]:
     """Those contents that are rows."""
     found: dict[str, bytes] = {}
     for start in range(0, len(digests), 500):
-        query = sa.select(contents.c.digest, contents.c.data).where(contents.c.digest.in_(digests[start : start + 500]))
-        found.update({digest: bytes(data) for digest, data in connection.execute(query)})
+        found.update(read_rows(connection, _CONTENTS, digests=digests[start : start + 500]))
     return found
+
+
+_CONTENTS = sa.select(contents.c.digest, contents.c.data).where(contents.c.digest.in_(sa.bindparam("digests", expanding=True)))
 
 
 def _digests(connection: sa.Connection, event: Event) -> list[str]:
@@ -115,10 +119,19 @@ def _digests(connection: sa.Connection, event: Event) -> list[str]:
     return list(connection.execute(gathered.where(through).order_by(inputs.c.id)).scalars())
 
 
-def _load(store: ContentStore, small: dict[str, bytes], digests: Sequence[str]) -> tuple[bytes, ...] | Exception:
+def _load(
+    store: ContentStore, small: dict[str, bytes], places: dict[str, Place], digests: Sequence[str]
+) -> tuple[bytes, ...] | Exception:
+    """A content that was left in place is read there, unless the store has it from elsewhere."""
     if not digests:
         return Broken("it has no content")
+
+    def read(digest: str) -> bytes:
+        if digest in small:
+            return small[digest]
+        return places[digest].read() if digest in places and not store.path(digest).exists() else store.get(digest)
+
     try:
-        return tuple(small[digest] if digest in small else store.get(digest) for digest in digests)
-    except Broken as error:
+        return tuple(map(read, digests))
+    except (Broken, NotReadableError) as error:
         return error

@@ -66,6 +66,14 @@ def check_lease(connection: sa.Connection, worker_id: int) -> None:
         raise Fatal("the lease was lost")
 
 
+def progress(connection: sa.Connection, now: datetime, worker_id: int, *, claimed: bool = False) -> None:
+    """Write down that this worker gets on, and hold its row as ``check_lease`` does; raises Fatal likewise."""
+    values = {"progress_at": now} | ({"claimed_at": now} if claimed else {})
+    alive = (workers.c.id == worker_id) & workers.c.ended_at.is_(None)
+    if not connection.execute(sa.update(workers).where(alive).values(values)).rowcount:
+        raise Fatal("the lease was lost")
+
+
 def set_stage(connection: sa.Connection, worker_id: int, stage: str) -> None:
     """Say how far a suspect has come, so that the reason of its death can name the stage."""
     connection.execute(sa.update(workers).where(workers.c.id == worker_id).values(stage=stage))
@@ -81,7 +89,9 @@ def end_worker(connection: sa.Connection, now: datetime, worker_id: int, *, cras
     ).first()
     if row is None:
         return 0
-    connection.execute(sa.update(workers).where(workers.c.id == worker_id).values(ended_at=now))
+    connection.execute(
+        sa.update(workers).where(workers.c.id == worker_id).values(ended_at=now, ended_by="crash" if crashed else "stop")
+    )
     held = (events.c.holder == worker_id) & (events.c.state == "leased")
     if crashed:
         _bury(connection, now, held, row.stage, counts)
@@ -97,14 +107,20 @@ def _bury(connection: sa.Connection, now: datetime, held: sa.ColumnElement[bool]
     reason = f"the worker's process ended {MAX_CRASHES} times while it judged this event alone"
     values = {"state": "dead", "stage": stage, "reason": reason, "done_at": now, "holder": None, "fence": events.c.fence + 1}
     values["crashes"] = events.c.crashes + 1
-    for (modality,) in connection.execute(sa.update(events).where(again).values(values).returning(events.c.modality)):
+    buried = sa.update(events).where(again).values(values).returning(events.c.modality, events.c.lane)
+    for modality, lane in connection.execute(buried):
         if counts is not None:
             counts["dead", (modality, stage)] += 1
+            counts["dead_by_lane", (modality, lane)] += 1
 
 
 def expire(connection: sa.Connection, now: datetime, counts: Counts) -> int:
-    """End every incarnation whose lease has run out; returns how many events came free."""
+    """End every incarnation whose lease has run out; returns how many events came free.
+
+    Not one whose row is locked: a worker that was stopped within a transaction, or cut off, must not hold up the keeper.
+    """
     over = sa.select(workers.c.id).where(workers.c.ended_at.is_(None), workers.c.lease_until < now)
+    over = over.with_for_update(skip_locked=True)
     return sum(
         end_worker(connection, now, worker_id, crashed=True, counts=counts)
         for worker_id in connection.execute(over).scalars().all()

@@ -8,8 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from db.leases import check_lease
-from db.tables import cases, events, findings, predictions, workers
+from db.explanations import want
+from db.leases import progress
+from db.rows import change_rows, read_rows, write_rows
+from db.tables import cases, events, findings, predictions
 from db.tally import Counts, raise_tallies
 from stream.event import Event, GivenUp, Judged, Later, NotPredicted, Predicted
 
@@ -17,51 +19,101 @@ from stream.event import Event, GivenUp, Judged, Later, NotPredicted, Predicted
 _LABEL_LENGTH = 60
 
 
-def save(connection: sa.Connection, now: datetime, worker_id: int, batch: Sequence[Judged], *, device: str, slot: str) -> set[int]:
-    """Record what still belongs to this worker; returns the ids of those. The others were leased to somebody else."""
-    check_lease(connection, worker_id)
+def save(
+    connection: sa.Connection,
+    now: datetime,
+    worker_id: int,
+    batch: Sequence[Judged],
+    *,
+    device: str,
+    slot: str,
+    explained: Collection[str] = (),
+) -> set[int]:
+    """Record what still belongs to this worker; returns the ids of those. The others were leased to somebody else.
+
+    ``explained``: digests of the models whose predictions somebody wants explained.
+    """
+    progress(connection, now, worker_id)
     began = perf_counter()
     ids = _still_held(connection, worker_id, [judged.event for judged in batch])
     held = [judged for judged in batch if judged.event.id in ids]
     if held:
-        _lock_cases(connection, held)
+        revised = _lock_cases(connection, held)
         save_seconds = (perf_counter() - began) / len(held)
-        connection.execute(_UPDATE, [_event_values(judged, now) | {"save_seconds": save_seconds} for judged in held])
+        _finish(connection, [_event_values(judged, now) | {"save_seconds": save_seconds} for judged in held])
         _supersede(connection, held)
-        _save_predictions(connection, now, [judged for judged in held if isinstance(judged.verdict, Predicted)], device)
-    connection.execute(sa.update(workers).where(workers.c.id == worker_id).values(progress_at=now))
+        predicted = [judged for judged in held if isinstance(judged.verdict, Predicted)]
+        said = _save_predictions(connection, now, predicted, device, revised)
+        want(connection, now, [one for one, digest in said if digest in explained])
     raise_tallies(connection, slot, _counts(held))
     return ids
 
 
+#: What a save writes of an event, with PostgreSQL's name of the type.
+_WRITTEN = {
+    "state": "text", "outcome": "text", "reason": "text", "stage": "text", "failures": "int", "suspect": "bool",
+    "not_before": "timestamptz", "done_at": "timestamptz", "holder": "bigint", "wait_seconds": "float8", "fetch_seconds": "float8",
+    "prepare_seconds": "float8", "infer_seconds": "float8", "save_seconds": "float8",
+}  # fmt: skip
+
 _UPDATE = (
     sa.update(events)
     .where(events.c.id == sa.bindparam("event"))
-    .values(
-        {
-            name: sa.bindparam(name)
-            for name in (
-                "state", "outcome", "reason", "stage", "failures", "suspect", "not_before", "done_at", "holder",
-                "wait_seconds", "fetch_seconds", "prepare_seconds", "infer_seconds", "save_seconds",
-            )
-        }
-        | {"fence": events.c.fence + sa.bindparam("raised")}
-    )
-)  # fmt: skip
+    .values({name: sa.bindparam(name) for name in _WRITTEN} | {"fence": events.c.fence + sa.bindparam("raised")})
+)
+
+#: The same for all of a batch at once: a statement a row costs PostgreSQL, and the way there, three times as much.
+_UPDATE_ALL = (
+    f"UPDATE events SET {', '.join(f'{name} = new.{name}' for name in _WRITTEN)}, fence = fence + new.raised FROM unnest("  # noqa: S608 - our own names
+    + ", ".join(f"%s::{kind}[]" for kind in ("bigint", "bigint", *_WRITTEN.values()))
+    + f") AS new(event, raised, {', '.join(_WRITTEN)}) WHERE events.id = new.event"
+)
+
+
+def _finish(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+    if connection.dialect.name == "sqlite":
+        change_rows(connection, _UPDATE, rows)
+        return
+    columns = tuple([row[name] for row in rows] for name in ("event", "raised", *_WRITTEN))
+    connection.exec_driver_sql(_UPDATE_ALL, columns)
 
 
 def _still_held(connection: sa.Connection, worker_id: int, batch: Collection[Event]) -> set[int]:
     """The events that this worker still holds under the fence that its claim raised."""
-    mine = (events.c.holder == worker_id) & (events.c.state == "leased") & events.c.id.in_([event.id for event in batch])
     fences = {event.id: event.fence for event in batch}
-    rows = connection.execute(sa.select(events.c.id, events.c.fence).where(mine).with_for_update())
-    return {row.id for row in rows if row.fence == fences[row.id]}
+    rows = read_rows(connection, _HELD, worker=worker_id, events=list(fences))
+    return {event_id for event_id, fence in rows if fence == fences[event_id]}
 
 
-def _lock_cases(connection: sa.Connection, held: Sequence[Judged]) -> None:
-    """Two revisions of one case, saved by two workers, wait for each other here, in one order."""
-    keys = {judged.event.case_key for judged in held}
-    connection.execute(sa.select(cases.c.id).where(cases.c.case_key.in_(keys)).order_by(cases.c.id).with_for_update()).all()
+_HELD = (
+    sa.select(events.c.id, events.c.fence)
+    .where(
+        events.c.holder == sa.bindparam("worker", None, type_=sa.BigInteger),
+        events.c.state == "leased",
+        events.c.id.in_(sa.bindparam("events", expanding=True)),
+    )
+    .with_for_update()
+)
+
+
+def _lock_cases(connection: sa.Connection, held: Sequence[Judged]) -> set[str]:
+    """Two revisions of one case, saved by two workers, wait for each other here, in one order.
+
+    Gives the keys of the cases that have gone on since these events, or were retracted.
+    """
+    revisions = {judged.event.case_key: judged.event.revision for judged in held}
+    rows = read_rows(connection, _LOCK, case_keys=list(revisions))
+    if len(revisions) < len(held):  # two revisions of one case in this batch
+        return set(revisions)
+    return {key for key, revision, retracted in rows if revision != revisions[key] or retracted}
+
+
+_LOCK = (
+    sa.select(cases.c.case_key, cases.c.revision, cases.c.retracted_revision)
+    .where(cases.c.case_key.in_(sa.bindparam("case_keys", expanding=True)))
+    .order_by(cases.c.id)
+    .with_for_update()
+)
 
 
 def _statuses(connection: sa.Connection, batch: Sequence[Judged]) -> dict[int, str]:
@@ -69,6 +121,8 @@ def _statuses(connection: sa.Connection, batch: Sequence[Judged]) -> dict[int, s
 
     Asked once the batch is ``done``, so that of two revisions in one batch the older one is superseded.
     """
+    if not batch:
+        return {}
     newer = events.alias("newer")
     later = (newer.c.case_key == events.c.case_key) & (newer.c.revision > events.c.revision)
     saved = sa.exists().where(later, newer.c.state == "done")
@@ -122,10 +176,13 @@ def _supersede(connection: sa.Connection, held: Sequence[Judged]) -> None:
             connection.execute(sa.update(predictions).where(said).values(status="superseded"))
 
 
-def _save_predictions(connection: sa.Connection, now: datetime, batch: Sequence[Judged], device: str) -> None:
+def _save_predictions(
+    connection: sa.Connection, now: datetime, batch: Sequence[Judged], device: str, revised: Collection[str]
+) -> list[tuple[int, str]]:
+    """Gives (id, model's digest) of each. ``revised``: keys of the cases of which another revision is known."""
     if not batch:
-        return
-    statuses = _statuses(connection, batch)
+        return []
+    statuses = _statuses(connection, [judged for judged in batch if judged.event.case_key in revised])
     rows, said = [], []
     for judged in batch:
         event, verdict = judged.event, judged.verdict
@@ -139,7 +196,7 @@ def _save_predictions(connection: sa.Connection, now: datetime, batch: Sequence[
                 "version": verdict.model.version,
                 "model_digest": verdict.model.digest,
                 "input_digest": event.digest,
-                "status": statuses[event.id],
+                "status": statuses.get(event.id, "current"),
                 "uncertain": verdict.judgement.uncertain,
                 "as_of": event.as_of,
                 "device": device,
@@ -147,12 +204,16 @@ def _save_predictions(connection: sa.Connection, now: datetime, batch: Sequence[
                 "details": dict(verdict.judgement.details),
             }
         )
-    ids = connection.execute(sa.insert(predictions).returning(predictions.c.id, sort_by_parameter_order=True), rows).scalars()
+    ids = dict(write_rows(connection, _SAY, rows))
     found = [
-        {"prediction_id": prediction_id, **vars(finding)} for prediction_id, one in zip(ids, said, strict=True) for finding in one
+        {"prediction_id": ids[row["event_id"]], **vars(finding)} for row, one in zip(rows, said, strict=True) for finding in one
     ]
-    if found:
-        connection.execute(sa.insert(findings), found)
+    write_rows(connection, _FIND, found)
+    return [(ids[row["event_id"]], str(row["model_digest"])) for row in rows]
+
+
+_SAY = sa.insert(predictions).returning(predictions.c.event_id, predictions.c.id)
+_FIND = sa.insert(findings)
 
 
 def _counts(held: Sequence[Judged]) -> Counts:
@@ -169,13 +230,17 @@ def _counts(held: Sequence[Judged]) -> Counts:
                     counts["gate_rejections", (model.name if model else "", reason.split(":")[0][:_LABEL_LENGTH])] += 1
             case Later(stage=stage):
                 counts["retries", (event.modality, stage)] += 1
+                counts["retries_by_lane", (event.modality, event.lane)] += 1
             case GivenUp(stage=stage):
                 counts["dead", (event.modality, stage)] += 1
+                counts["dead_by_lane", (event.modality, event.lane)] += 1
     return counts
 
 
-def hand_back(connection: sa.Connection, worker_id: int, batch: Collection[Event]) -> int:
-    """Return events unjudged, for a worker that was asked to stop; they are no suspects and no attempt is counted."""
-    held = (events.c.id.in_([event.id for event in batch])) & (events.c.holder == worker_id) & (events.c.state == "leased")
+def hand_back(connection: sa.Connection, worker_id: int, batch: Collection[Event] | None = None) -> int:
+    """Return events unjudged, all that the worker holds unless a batch is named; they are no suspects and no attempt is counted."""
+    held = (events.c.holder == worker_id) & (events.c.state == "leased")
+    if batch is not None:
+        held &= events.c.id.in_([event.id for event in batch])
     values = {"state": "waiting", "holder": None, "fence": events.c.fence + 1, "attempts": events.c.attempts - 1}
     return connection.execute(sa.update(events).where(held).values(values)).rowcount

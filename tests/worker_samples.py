@@ -8,7 +8,7 @@ from db.accept import accept
 from db.engine import Database
 from db.leases import WorkerRow, enlist
 from models.card import Card
-from models.model import Prepared, Scores
+from models.interface import Prepared, Scores
 from stream.arrival import Arrival, JudgeNow
 from stream.content import Content, ContentStore
 from stream.errors import Rejected

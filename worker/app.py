@@ -18,7 +18,9 @@ def worker_app(redis_url: str, queues: Sequence[str], on_ring: Callable[[], None
         task_serializer="json",
         task_ignore_result=True,
         result_backend=None,
-        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in queues],
+        # Nothing is acknowledged: where an acknowledgement got lost with Redis, its message took the one place of the
+        # prefetch for ever, and the worker never heard anything again. A lost ring costs one sweep of the keeper.
+        task_queues=[Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in queues],
         worker_pool="solo",
         worker_disable_prefetch=True,
         worker_prefetch_multiplier=1,

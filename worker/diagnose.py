@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +12,7 @@ from db.claim import claim, fetch
 from db.engine import Database
 from db.leases import set_stage
 from db.save import hand_back, save
-from models.model import Model
+from models.interface import Model
 from stream.content import ContentStore
 from stream.errors import Temporary
 from stream.event import Event, Judged, NotPredicted, Predicted
@@ -22,6 +22,7 @@ from stream.ring import Bell
 from worker.infer import judge_all
 from worker.prepare import Ready, prepare_all
 from worker.stages import Stages
+from worker.tell import tell
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +34,15 @@ RETRY_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Events claimed together: those ready for the device and those that already have a verdict."""
+    """Events claimed together, with their bytes; ``done``: those ready for the device and those that already have a verdict.
 
-    ready: Sequence[Ready] = ()
-    judged: Sequence[Judged] = ()
+    ``done`` is None until they are prepared.
+    """
 
-    @property
-    def events(self) -> list[Event]:
-        """All of them."""
-        return [one.event for one in self.ready] + [one.event for one in self.judged]
+    events: Sequence[Event] = ()
+    found: Mapping[int, tuple[bytes, ...] | Exception] = field(default_factory=dict)
+    fetch_seconds: float = 0.0
+    done: Sequence[Ready | Judged] | None = None
 
     @property
     def alone(self) -> bool:
@@ -51,7 +52,11 @@ class Batch:
 
 @dataclass(kw_only=True)
 class Diagnosis:
-    """What one worker's process needs to judge; ``stopping`` says whether it was asked to end."""
+    """What one worker's process needs to judge; ``stopping`` says whether it was asked to end.
+
+    ``renew``: other models by digest, once other cards have become active, else None; ``explained``: digests of those whose
+    predictions are put on the list of what is to be explained.
+    """
 
     database: Database
     store: ContentStore
@@ -65,11 +70,18 @@ class Diagnosis:
     measures: Measures = field(default_factory=Measures)
     stages: Stages = field(default_factory=Stages)
     prepare_threads: int = 2
+    renew: Callable[[], Mapping[str, Model] | None] = lambda: None
+    explained: Callable[[], Collection[str]] = tuple
 
     def __post_init__(self) -> None:
-        """Threads that decode, and one that works ahead of the device."""
-        self._pool = ThreadPoolExecutor(self.prepare_threads, thread_name_prefix="prepare")
+        """Threads that decode, and one that works ahead of the device.
+
+        A worker that has one core for all claims and fetches ahead, and prepares in its main thread: two threads that share
+        a core take turns at the interpreter, which cost a scan a tenth of its time (docs/decisions/0016).
+        """
+        self._pool = ThreadPoolExecutor(self.prepare_threads, thread_name_prefix="prepare") if self.prepare_threads > 1 else None
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._unsure = False  # whether a claim may have been committed without our knowing
 
     def run(self) -> int:
         """Judge until nothing waits or this worker is asked to stop; returns how many events were saved.
@@ -80,13 +92,17 @@ class Diagnosis:
         ahead: Future[Batch] | None = None
         try:
             while not self.stopping():
+                self._renew()
                 batch = ahead.result() if ahead else Batch()
                 ahead = None
                 if not batch.events:
+                    self._release_strays()
                     batch = self._take(suspects=True)
                 if not batch.events:
+                    if self._unsure:
+                        continue
                     break
-                if not batch.alone:
+                if not batch.alone and not self._unsure:
                     ahead = self._ahead.submit(self._take, suspects=False)
                 saved += self._judge(batch)
         finally:
@@ -97,12 +113,19 @@ class Diagnosis:
     def close(self) -> None:
         """End the threads."""
         self._ahead.shutdown()
-        self._pool.shutdown()
+        if self._pool:
+            self._pool.shutdown()
+
+    def _renew(self) -> None:
+        """Answer with the cards that are active now; a batch that was prepared ahead keeps the model that it was prepared for."""
+        with self.stages.at("load"):
+            self.models = self.renew() or self.models
 
     def _take(self, *, suspects: bool) -> Batch:
-        """Claim, fetch and prepare one batch."""
+        """Claim and fetch one batch, and prepare it where there are threads for that."""
+        models = self.models  # others may become active meanwhile
         with self.stages.at("claim"):
-            claimed = self._persist(lambda: claim(self.database, self.worker_id, queues=self.queues, suspects=suspects))
+            claimed = self._persist(lambda: self._claim(suspects=suspects))
         if not claimed:
             return Batch()
         self._pass_on(claimed)
@@ -112,20 +135,43 @@ class Diagnosis:
             found = self._persist(lambda: fetch(self.database, self.store, claimed))
         if found is None:  # asked to stop while the database was away; the leases go back when the process ends
             return Batch()
-        fetch_seconds = (time.perf_counter() - began) / len(claimed)
-        self._tell_stage(claimed, "prepare")
+        batch = Batch(events=claimed, found=found, fetch_seconds=(time.perf_counter() - began) / len(claimed))
+        return self._prepare(batch, models) if self._pool else batch
+
+    def _claim(self, *, suspects: bool) -> list[Event]:
+        try:
+            return claim(self.database, self.worker_id, queues=self.queues, suspects=suspects)
+        except Temporary:
+            self._unsure = True
+            raise
+
+    def _release_strays(self) -> None:
+        """A claim whose answer was lost with the database may have been committed: nobody would ever judge what it leased.
+
+        Called when this worker has nothing in hand; so all that the ledger says it holds are strays.
+        """
+
+        def give() -> int:
+            with self.database.write() as (connection, _):
+                return hand_back(connection, self.worker_id)
+
+        if self._unsure and self._persist(give) is not None:
+            self._unsure = False
+
+    def _prepare(self, batch: Batch, models: Mapping[str, Model]) -> Batch:
+        self._tell_stage(batch.events, "prepare")
         with self.stages.at("prepare"):
-            done = prepare_all(claimed, found, self.models, self._pool, fetch_seconds=fetch_seconds)
-        return Batch(
-            ready=[one for one in done if isinstance(one, Ready)],
-            judged=[one for one in done if isinstance(one, Judged)],
-        )
+            seconds = batch.fetch_seconds
+            done = prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=seconds)
+        return Batch(events=batch.events, done=done)
 
     def _judge(self, batch: Batch) -> int:
-        """Infer and save one batch."""
+        """Infer and save one batch, prepared first where that is left to this thread."""
+        done = batch.done if batch.done is not None else self._prepare(batch, self.models).done or ()
         self._tell_stage(batch.events, "infer")
         with self.stages.at("infer"):
-            judged = [*batch.judged, *judge_all(batch.ready)]
+            judged = [one for one in done if isinstance(one, Judged)]
+            judged += judge_all([one for one in done if isinstance(one, Ready)])
         began = time.perf_counter()
         with self.stages.at("save"):
             answer = self._persist(lambda: self._save(judged))
@@ -137,7 +183,8 @@ class Diagnosis:
 
     def _save(self, judged: Sequence[Judged]) -> tuple[set[int], datetime]:
         with self.database.write() as (connection, now):
-            return save(connection, now, self.worker_id, judged, device=self.device, slot=self.slot), now
+            ids = save(connection, now, self.worker_id, judged, device=self.device, slot=self.slot, explained=self.explained())
+            return ids, now
 
     def _give_back(self, batch: Batch) -> None:
         def give() -> int:
@@ -166,25 +213,34 @@ class Diagnosis:
     def _tell_stage(self, batch: Sequence[Event], stage: str) -> None:
         """Before each stage of a suspect say so in the ledger: if the process dies now, this is where."""
         if any(event.alone for event in batch):
-            with self.database.write() as (connection, _):
-                set_stage(connection, self.worker_id, stage)
+            self._persist(lambda: self._set_stage(stage))
+
+    def _set_stage(self, stage: str) -> None:
+        with self.database.write() as (connection, _):
+            set_stage(connection, self.worker_id, stage)
 
     def _observe(self, judged: Sequence[Judged], now: datetime, save_seconds: float) -> None:
-        sizes: dict[str, int] = {}
+        """The batch's stages, latencies and sizes, a modality at a time; then single events in the log."""
+        for modality in {one.event.modality for one in judged}:
+            mine = [one for one in judged if one.event.modality == modality]
+            self.measures.observe("dxstream_batch_size", len(mine), modality=modality)
+            stages = {
+                **{stage: [one.seconds[stage] for one in mine if stage in one.seconds] for stage in ("fetch", "prepare", "infer")},
+                "gather": [one.event.gather_seconds or 0.0 for one in mine],
+                "wait": [one.event.waited_seconds for one in mine],
+                "save": [save_seconds] * len(mine),
+            }
+            for stage, values in stages.items():
+                if values:
+                    self.measures.observe_all("dxstream_stage_seconds", values, modality=modality, stage=stage)
+            self._observe_latency(modality, [one.event for one in mine if isinstance(one.verdict, Predicted | NotPredicted)], now)
         for one in judged:
-            event = one.event
-            sizes[event.modality] = sizes.get(event.modality, 0) + 1
-            seconds = {**one.seconds, "gather": event.gather_seconds or 0.0, "wait": event.waited_seconds, "save": save_seconds}
-            for stage, value in seconds.items():
-                self.measures.observe("dxstream_stage_seconds", value, modality=event.modality, stage=stage)
-            if isinstance(one.verdict, Predicted | NotPredicted):
-                self._observe_latency(event, now)
-        for modality, size in sizes.items():
-            self.measures.observe("dxstream_batch_size", size, modality=modality)
+            tell(one, now)
 
-    def _observe_latency(self, event: Event, now: datetime) -> None:
-        latency = (now - event.received_at).total_seconds()
-        self.measures.observe("dxstream_latency_seconds", latency, modality=event.modality, lane=event.lane)
-        if event.acquired_at:
-            turnaround = (now - event.acquired_at).total_seconds()
-            self.measures.observe("dxstream_turnaround_seconds", turnaround, modality=event.modality)
+    def _observe_latency(self, modality: str, done: Sequence[Event], now: datetime) -> None:
+        for lane in {event.lane for event in done}:
+            latencies = [(now - event.received_at).total_seconds() for event in done if event.lane == lane]
+            self.measures.observe_all("dxstream_latency_seconds", latencies, modality=modality, lane=lane)
+        turnarounds = [(now - event.acquired_at).total_seconds() for event in done if event.acquired_at]
+        if turnarounds:
+            self.measures.observe_all("dxstream_turnaround_seconds", turnarounds, modality=modality)

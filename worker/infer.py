@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from time import perf_counter
 
-from models.model import Scores
+from models.interface import Scores
 from stream.errors import Fatal, NotJudged
 from stream.event import Judged, NotPredicted, Predicted, Verdict
 from worker.prepare import Ready, failure, model_name

@@ -1,4 +1,4 @@
-"""The keeper: ends leases that ran out, closes cases whose time has come, rings queues that nobody serves."""
+"""The keeper: ends leases that ran out, closes cases whose time has come, rings queues that nobody serves, prunes what is old."""
 
 import logging
 import threading
@@ -13,31 +13,43 @@ from redis import RedisError
 from db.cards import active_rows
 from db.close import AT_ONCE, Closer
 from db.engine import Database
-from db.leases import expire, forget, unserved_queues
+from db.explanations import unexplained
+from db.leases import LEASE, expire, forget, unserved_queues
 from db.slots import Slot
 from db.tally import Counts, raise_tallies
 from stream.content import ContentStore
 from stream.errors import Temporary
+from stream.keep import Keep
 from stream.queues import queue_name
 from stream.ring import Bell
 from stream.window import Window
+from worker.pruner import Pruner
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
+#: A sweep that waited so long for the database was not the only one who waited: heartbeats did too. Seconds; what waited for
+#: less has still a second of its lease left, since that is three beats long.
+SLOW_SECONDS = 3.0
 #: A queue with work that nobody has claimed from for so long is rung.
 QUIET = timedelta(seconds=1)
+#: Predictions that have waited so long for their explanation have their queue rung: whoever has nothing else to do explains them.
+UNEXPLAINED = timedelta(seconds=5)
 
 
 class Keeper:
     """One or several may run: each step is a transaction that two keepers can try at once."""
 
-    def __init__(self, database: Database, bell: Bell, store: ContentStore, *, slot: str = "keeper") -> None:
+    def __init__(
+        self, database: Database, bell: Bell, store: ContentStore, *, slot: str = "keeper", keep: Keep | None = None
+    ) -> None:
         self.database = database
         self.bell = bell
         self.store = store
         self.slot = slot
+        self.pruner = Pruner(database, store, keep, slot=slot) if keep and keep.anything else None
         self.stop = threading.Event()
+        self._spare_until = 0.0  # monotonic seconds
 
     def run(self) -> None:
         """Sweep until told to stop."""
@@ -46,6 +58,7 @@ class Keeper:
                 self.sweep()
             except Temporary as error:
                 log.warning("no sweep: %s", error)
+                self._spare()
             self.stop.wait(SWEEP_SECONDS)
 
     def sweep(self) -> None:
@@ -56,14 +69,28 @@ class Keeper:
         with self.database.write() as (connection, now):
             forget(connection, now)
             Slot(connection, self.slot).write(connection, now, [["dxstream_keeper_sweep_timestamp_seconds", {}, time.time()]])
+        if self.pruner:
+            self.pruner.step()
 
     def _end_leases(self) -> None:
+        freed = 0
+        began = time.monotonic()
         with self.database.write() as (connection, now):
-            counts: Counts = Counter()
-            freed = expire(connection, now, counts)
-            raise_tallies(connection, self.slot, counts)
+            if time.monotonic() - began > SLOW_SECONDS:
+                self._spare()
+            if time.monotonic() >= self._spare_until:
+                counts: Counts = Counter()
+                freed = expire(connection, now, counts)
+                raise_tallies(connection, self.slot, counts)
         if freed:
             log.warning("%d events came free from leases that ran out", freed)
+
+    def _spare(self) -> None:
+        """Nobody could renew a lease while the database was away: for as long as one lasts, none is ended.
+
+        Else every worker would have to start again, and events that were judged alone just then would seem to have killed them.
+        """
+        self._spare_until = time.monotonic() + LEASE.total_seconds()
 
     def _close_cases(self) -> None:
         with self.database.read() as connection:
@@ -81,8 +108,11 @@ class Keeper:
     def _ring(self) -> None:
         with self.database.read() as connection:
             quiet = unserved_queues(connection, self.database.now(connection), quiet=QUIET)
+            wanted = unexplained(connection, self.database.now(connection), quiet=UNEXPLAINED)
         for modality, lane in quiet:
             self.bell.ring(queue_name(modality, lane), [])
+        for modality in wanted:
+            self.bell.ring(queue_name(modality, "backlog"), [])
 
 
 def lab_window(active: Any) -> tuple[Window, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from models.card import Card
 from models.intended import match
-from models.model import Model, Prepared
+from models.interface import Model, Prepared
 from stream.errors import Broken, Fatal, NotJudged, Temporary
 from stream.event import Event, GivenUp, Judged, Later, NotPredicted, Verdict
 from stream.event import Model as ModelName
@@ -41,12 +41,16 @@ def prepare_all(
     batch: Sequence[Event],
     found: Mapping[int, tuple[bytes, ...] | Exception],
     models: Mapping[str, Model],
-    pool: Executor,
+    pool: Executor | None,
     *,
     fetch_seconds: float,
 ) -> list[Ready | Judged]:
-    """Prepare in parallel; one bad event never fails its batch-mates. ``models``: digest → loaded model, in order."""
-    return list(pool.map(lambda event: prepare_one(event, found[event.id], models, fetch_seconds), batch))
+    """Prepare, in parallel where there is a pool; one bad event never fails its batch-mates.
+
+    ``models``: digest → loaded model, in order.
+    """
+    every = map if pool is None else pool.map
+    return list(every(lambda event: prepare_one(event, found[event.id], models, fetch_seconds), batch))
 
 
 def prepare_one(
@@ -81,5 +85,5 @@ def failure(event: Event, error: Exception, stage: str) -> Verdict:
     words = str(error) if isinstance(error, Temporary) else f"{type(error).__name__} in {stage}"
     if event.failures + 1 >= MAX_FAILURES:
         return GivenUp(reason=f"{words}, {MAX_FAILURES} times", stage=stage)
-    log.warning("event %d is tried again later: %s", event.id, words)
+    log.warning("event %d is tried again later: %s", event.id, words, extra={"event": event.id})
     return Later(reason=words, stage=stage, delay_seconds=FIRST_DELAY * 2**event.failures)

@@ -2,19 +2,18 @@
 
 import logging
 import os
+import signal
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from db.engine import Database
 from db.leases import WorkerRow, end_worker, enlist
-from db.tables import cards
 from models.card import Card
-from models.catalogue import list_cards, load
-from models.model import Model
+from models.catalogue import load
+from models.interface import Model
 from stream.content import ContentStore
 from stream.errors import Fatal, Temporary
 from stream.queues import ALL_QUEUES
@@ -22,14 +21,19 @@ from stream.ring import Bell
 from worker.app import asked_to_stop, consume, worker_app
 from worker.device import Device, open_device
 from worker.diagnose import Diagnosis
+from worker.explain import Explainer, is_explained
 from worker.heartbeat import EXIT_LEASE_LOST, EXIT_UNEXPECTED, Heartbeat
+from worker.loaded import Loaded
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """What the front door says: ``name`` is the worker's slot, the same over restarts."""
+    """What the front door says: ``name`` is the worker's slot, the same over restarts.
+
+    ``runtime``: torch, openvino or onnx; ``explain``: on or off; either empty: as the site or the card has it.
+    """
 
     name: str
     device: Device
@@ -38,27 +42,57 @@ class WorkerOptions:
     models: Path
     queues: Sequence[str] = ALL_QUEUES
     threads: int = 1
+    runtime: str = ""
+    explain: str = ""
 
 
 def run_worker(database: Database, options: WorkerOptions) -> None:
     """Work until SIGTERM; raises Fatal when the device is missing or a model's golden case does not come out."""
     torch_device, device = open_device(options.device, threads=options.threads)
-    models = load_models(active_cards(database, options.models), torch_device)
+    loaded = Loaded(database=database, folder=options.models, load=lambda card: ready(card, torch_device, options.runtime))
+    loaded.start()
+    work(database, options, loaded.models, device, loaded)
+
+
+def work(
+    database: Database, options: WorkerOptions, models: Mapping[str, Model], device: str, loaded: Loaded | None = None
+) -> None:
+    """The same with models that are ready, by digest; ``device``: what predictions say of it. Knows no torch.
+
+    ``loaded``: where they come from, so that they are renewed and what they say is explained.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery listens to it; the lease is handed back then too
+    worker_id = _enlist(database, options, device)
+    try:
+        _work(database, options, models, worker_id, device, loaded)
+    finally:
+        _leave(database, worker_id)
+
+
+def _work(
+    database: Database,
+    options: WorkerOptions,
+    models: Mapping[str, Model],
+    worker_id: int,
+    device: str,
+    loaded: Loaded | None,
+) -> None:
     diagnosis = Diagnosis(
         database=database,
         store=ContentStore(options.content),
         models=models,
-        worker_id=_enlist(database, options, device),
+        worker_id=worker_id,
         device=device,
         slot=options.name,
         bell=Bell(options.redis_url),
         stopping=asked_to_stop,
         queues=options.queues,
-        prepare_threads=max(2, options.threads),
+        prepare_threads=options.threads,
     )
+    explainer = _explained(diagnosis, loaded, options) if loaded else None
     heartbeat = Heartbeat(
         database=database,
-        worker_id=diagnosis.worker_id,
+        worker_id=worker_id,
         slot=options.name,
         stages=diagnosis.stages,
         measures=diagnosis.measures,
@@ -66,19 +100,41 @@ def run_worker(database: Database, options: WorkerOptions) -> None:
     )
     heartbeat.start()
     log.info("worker %s is ready on %s with %s", options.name, device, ", ".join(model.card.name for model in models.values()))
-    consume(worker_app(options.redis_url, options.queues, lambda: _hear(diagnosis)), options.name)
-    diagnosis.close()
-    heartbeat.stop()
-    _leave(database, diagnosis.worker_id)
+    try:
+        consume(worker_app(options.redis_url, options.queues, lambda: _hear(diagnosis, explainer)), options.name)
+    finally:
+        diagnosis.close()
+        heartbeat.stop()
 
 
-def _hear(diagnosis: Diagnosis) -> None:
-    """Judge what waits. Whatever goes wrong here ends the process: a worker that lived on would hold its leases for ever.
+def _explained(diagnosis: Diagnosis, loaded: Loaded, options: WorkerOptions) -> Explainer:
+    """Has the diagnosis use what is loaded, and gives what explains its predictions when nothing waits."""
+    diagnosis.renew = loaded.renew
+    diagnosis.explained = lambda: [
+        digest for digest, model in diagnosis.models.items() if is_explained(model.card, options.explain)
+    ]
+    return Explainer(
+        database=diagnosis.database,
+        store=diagnosis.store,
+        cards=lambda: [model.card for model in diagnosis.models.values()],
+        load=load,  # on the processor, plain: gradients need torch, and the device is for what waits
+        stopping=diagnosis.stopping,
+        queues=options.queues,
+        stages=diagnosis.stages,
+    )
 
+
+def _hear(diagnosis: Diagnosis, explainer: Explainer | None = None) -> None:
+    """Judge what waits, then explain what was said.
+
+    Whatever goes wrong here ends the process: a worker that lived on would hold its leases for ever.
     What it held is then tried alone, so that the culprit is found.
     """
     try:
         diagnosis.run()
+        while explainer and not explainer.run():
+            if not diagnosis.run() and diagnosis.stopping():
+                return
     except Fatal as error:
         log.error("%s; this process ends", error)  # noqa: TRY400 - there is no trace worth keeping
         os._exit(EXIT_LEASE_LOST)
@@ -102,16 +158,11 @@ def _leave(database: Database, worker_id: int) -> None:
         log.warning("the leases run out by themselves: %s", error)
 
 
-def active_cards(database: Database, folder: Path) -> list[Card]:
-    """The cards on this machine that the ledger says are active."""
-    with database.read() as connection:
-        active = set(connection.execute(sa.select(cards.c.digest).where(cards.c.active)).scalars())
-    return [card for card in list_cards(folder) if card.digest in active]
+def ready(card: Card, device: str, runtime: str = "") -> Model:
+    """A card's model, as fast as it may be, warmed up by its golden case; raises BadCard or Fatal."""
+    from models.fast import speed_up  # noqa: PLC0415 - loads torch
 
-
-def load_models(found: Iterable[Card], device: str) -> Mapping[str, Model]:
-    """Digest → model, each warmed up by its golden case."""
-    models = {card.digest: load(card, device) for card in found}
-    for model in models.values():
-        model.warm_up()
-    return models
+    model = load(card, device)
+    speed_up(model, runtime)
+    model.warm_up()
+    return model

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 #: A stage that takes longer has hung; the heartbeat then ends the process. Seconds.
-DEADLINES = {"claim": 60.0, "fetch": 60.0, "prepare": 120.0, "infer": 300.0, "save": 600.0}
+DEADLINES = {"claim": 60.0, "fetch": 60.0, "prepare": 120.0, "infer": 300.0, "save": 600.0, "load": 300.0, "explain": 300.0}
 
 
 class Stages:

@@ -1,0 +1,171 @@
+"""What an outage of the database or of Redis must not do to workers that did nothing wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from servers import free_port, running_redis
+from worker_samples import send, worker_on
+
+from db.claim import claim
+from db.engine import Database
+from db.leases import check_lease
+from db.migrate import upgrade
+from db.tables import events, workers
+from stream.content import ContentStore
+from stream.errors import Temporary
+from stream.event import Event
+from stream.queues import ALL_QUEUES
+from stream.ring import Bell
+from worker.app import worker_app
+from worker.keeper import Keeper
+
+
+@pytest.fixture
+def postgresql_database(postgresql_url: str) -> Iterator[Database]:
+    database = Database(fresh_postgresql(postgresql_url, f"t{os.urandom(6).hex()}"))
+    upgrade(database)
+    yield database
+    database.close()
+
+
+def fresh_postgresql(server: str, name: str) -> str:
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return server.rsplit("/", 1)[0] + f"/{name}"
+
+
+def until(ready: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def states(database: Database) -> list[str]:
+    with database.read() as connection:
+        return list(connection.execute(sa.select(events.c.state)).scalars())
+
+
+def run_out(database: Database) -> None:
+    """Every lease has run out."""
+    with database.write() as (connection, now):
+        connection.execute(sa.update(workers).values(lease_until=now - timedelta(seconds=1)))
+
+
+def test_after_a_sweep_that_failed_no_lease_is_ended_before_it_could_be_renewed(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    send(sqlite, "fine")
+    claim(sqlite, worker_on(sqlite, ContentStore(tmp_path), redis_url).worker_id)
+    run_out(sqlite)
+    keeper = Keeper(sqlite, Bell(redis_url), ContentStore(tmp_path))
+
+    def away() -> None:
+        keeper.stop.set()
+        raise Temporary("the database cannot be used")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper, "sweep", away)
+        keeper.run()
+    keeper.sweep()
+    assert states(sqlite) == ["leased"]
+
+
+def test_a_worker_that_was_stopped_within_a_transaction_does_not_hold_up_the_keeper(
+    postgresql_database: Database, redis_url: str, tmp_path: Path
+):
+    database = postgresql_database
+    send(database, "fine", "fine too")
+    stopped = worker_on(database, ContentStore(tmp_path), redis_url, name="stopped")
+    claim(database, stopped.worker_id, limit=1)
+    dead = worker_on(database, ContentStore(tmp_path), redis_url, name="dead")
+    claim(database, dead.worker_id, limit=1)
+    run_out(database)
+    with database.write() as (connection, _):
+        check_lease(connection, stopped.worker_id)
+        sweep = threading.Thread(target=Keeper(database, Bell(redis_url), ContentStore(tmp_path)).sweep)
+        sweep.start()
+        until(lambda: "waiting" in states(database))
+    sweep.join()
+
+
+def test_a_suspect_waits_for_the_database_and_is_not_taken_for_a_killer(sqlite: Database, redis_url: str, tmp_path: Path):
+    send(sqlite, "fine")
+    with sqlite.write() as (connection, _):
+        connection.execute(sa.update(events).values(suspect=True))
+    worker = worker_on(sqlite, ContentStore(tmp_path), redis_url)
+    tell, refused = worker._set_stage, iter([True])
+
+    def sometimes(stage: str) -> None:
+        if next(refused, False):
+            raise Temporary("the database cannot be used")
+        tell(stage)
+
+    worker._set_stage = sometimes
+    assert worker.run() == 1
+
+
+def test_what_a_claim_leased_whose_answer_was_lost_is_judged_all_the_same(
+    database: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The database commits a claim and is gone before it can say so."""
+    send(database, *["fine"] * 40)
+    lost = iter([True, False, True])
+
+    def claim_and_lose(*arguments: Any, **options: Any) -> list[Event]:
+        claimed = claim(*arguments, **options)
+        if next(lost, False):
+            raise Temporary("the database cannot be used")
+        return claimed
+
+    monkeypatch.setattr("worker.diagnose.claim", claim_and_lose)
+    assert worker_on(database, ContentStore(tmp_path), redis_url).run() == 40
+    assert set(states(database)) == {"done"}
+
+
+def test_a_worker_hears_rings_again_whatever_became_of_an_acknowledgement(tmp_path: Path):
+    """The worker is in a task while Redis is killed and comes back; what it was told then is never acknowledged."""
+    port, heard = free_port(), tmp_path / "heard"
+    program = (
+        "import sys, time\nfrom worker.app import consume, worker_app\n"
+        "def hear():\n    open(sys.argv[2], 'a').write('x')\n    time.sleep(0.5)\n"
+        "consume(worker_app(sys.argv[1], ['scan.routine'], hear), 'w')"
+    )
+    url = f"redis://127.0.0.1:{port}/0"
+
+    def ring() -> bool:
+        return Bell(url).ring("scan.routine", [])
+
+    with running_redis(port=port):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", program, url, str(heard)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        ring()
+        until(heard.exists)
+    with running_redis(port=port):
+        before = heard.stat().st_size
+        until(lambda: ring() and heard.stat().st_size > before)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+
+
+def test_no_message_is_kept_for_an_acknowledgement(redis_url: str):
+    assert all(queue.no_ack for queue in worker_app(redis_url, ALL_QUEUES, lambda: None).conf.task_queues)
+
+
+def test_a_transaction_that_nobody_goes_on_with_is_ended(postgresql_database: Database):
+    with postgresql_database.read() as connection:
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one() == "12s"
+        assert connection.exec_driver_sql("SHOW tcp_user_timeout").scalar_one() == "10000"
