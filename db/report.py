@@ -1,5 +1,6 @@
 """What is in the ledger, for people and for ``/metrics``: needs no running process, only the database."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from db.tables import aliases, cases, events, findings, inputs, predictions, workers
+from db.tally import read_tallies
 
 #: How the reason of a dead event begins that somebody has dropped.
 DROPPED = "dropped: "
@@ -18,15 +20,29 @@ OUTCOMES = ("predicted", "rejected", "unmatched")
 
 def status(connection: sa.Connection, now: datetime) -> dict[str, Any]:
     """The whole, in numbers that add up: accepted = the dispositions, received = the states."""
-    dispositions = _count(connection, inputs.c.disposition)
-    states = _states(connection, now)
+    pruned = _Pruned(connection)
+    dispositions = pruned.inputs + Counter(_count(connection, inputs.c.disposition))
+    states = pruned.states + Counter(_states(connection, now))
     return {
         "inputs": {"accepted": sum(dispositions.values())} | {name: dispositions.get(name, 0) for name in DISPOSITIONS},
         "events": {"received": sum(states.values())} | {name: states.get(name, 0) for name in STATES},
-        "outcomes": _outcomes(connection),
+        "outcomes": {name: number + pruned.outcomes[name] for name, number in _outcomes(connection).items()},
         "queues": queues(connection, now),
         "workers": live_workers(connection, now),
     }
+
+
+class _Pruned:
+    """What retention took away, so that no number ever falls."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        tallies = read_tallies(connection)
+        self.inputs, self.states, self.outcomes = Counter[str](), Counter[str](), Counter[str]()
+        for (disposition,), number in tallies.get("pruned_inputs", {}).items():
+            self.inputs[disposition] += number
+        for (state, outcome), number in tallies.get("pruned_events", {}).items():
+            self.states[state] += number
+            self.outcomes[outcome] += number
 
 
 def _count(connection: sa.Connection, column: sa.Column[Any]) -> dict[str, int]:
@@ -51,36 +67,43 @@ def _outcomes(connection: sa.Connection) -> dict[str, int]:
 
 def queues(connection: sa.Connection, now: datetime) -> list[dict[str, Any]]:
     """Depth and age of each queue that has work; grows with what is open, never with what is done."""
-    open_states = events.c.state.in_(("waiting", "leased"))
-    columns = (
-        events.c.modality,
-        events.c.lane,
-        sa.func.sum(sa.case((events.c.state == "waiting", 1), else_=0)).label("waiting"),
-        sa.func.sum(sa.case((events.c.state == "leased", 1), else_=0)).label("leased"),
-        sa.func.min(sa.case((events.c.state == "waiting", events.c.received_at))).label("oldest"),
-    )
-    query = (
-        sa.select(*columns).where(open_states).group_by(events.c.modality, events.c.lane).order_by(events.c.modality, events.c.lane)
-    )
-    return [
-        {
-            "modality": row.modality,
-            "lane": row.lane,
-            "waiting": int(row.waiting),
-            "leased": int(row.leased),
-            "oldest_seconds": round((now - row.oldest).total_seconds(), 3) if row.oldest else 0.0,
-        }
-        for row in connection.execute(query)
-    ]
+    return _queues(_open_events(connection, now, ("waiting", "leased")), now)
+
+
+def depths_and_queues(connection: sa.Connection, now: datetime) -> tuple[dict[tuple[str, str, str], int], list[dict[str, Any]]]:
+    """``depths`` and ``queues`` by one reading."""
+    rows = _open_events(connection, now, ("waiting", "leased", "dead"))
+    return {(row.modality, row.lane, row.shown): row.number for row in rows}, _queues(rows, now)
 
 
 def depths(connection: sa.Connection, now: datetime) -> dict[tuple[str, str, str], int]:
     """(modality, lane, state) → events, for the states waiting, delayed, leased and dead (without those dropped)."""
-    open_states = events.c.state.in_(("waiting", "leased", "dead"))
-    query = sa.select(events.c.modality, events.c.lane, _state(now), sa.func.count()).where(open_states)
-    query = query.where(~((events.c.state == "dead") & events.c.reason.like(f"{DROPPED}%")))
-    rows = connection.execute(query.group_by(events.c.modality, events.c.lane, "shown"))
-    return {(modality, lane, state): int(number) for modality, lane, state, number in rows}
+    return depths_and_queues(connection, now)[0]
+
+
+def _queues(rows: Sequence[Any], now: datetime) -> list[dict[str, Any]]:
+    """Here what is delayed waits too."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted((row for row in rows if row.shown != "dead"), key=lambda row: (row.modality, row.lane)):
+        empty = {"modality": row.modality, "lane": row.lane, "waiting": 0, "leased": 0, "oldest_seconds": 0.0}
+        queue = found.setdefault((row.modality, row.lane), empty)
+        queue["leased" if row.shown == "leased" else "waiting"] += row.number
+        if row.shown != "leased":
+            queue["oldest_seconds"] = max(queue["oldest_seconds"], round((now - row.oldest).total_seconds(), 3))
+    return list(found.values())
+
+
+def _open_events(connection: sa.Connection, now: datetime, states: Sequence[str]) -> list[Any]:
+    """Modality, lane, shown state, number and oldest moment of what is open; each state by its own partial index."""
+    parts = []
+    for state in states:
+        of_state = sa.text(f"state = '{state}'")  # as the index says it: SQLite cannot know what a parameter will hold
+        columns = (events.c.modality, events.c.lane, _state(now), sa.func.count().label("number"))
+        part = sa.select(*columns, sa.func.min(events.c.received_at).label("oldest")).where(of_state)
+        if state == "dead":
+            part = part.where(~events.c.reason.like(f"{DROPPED}%"))
+        parts.append(part.group_by(events.c.modality, events.c.lane, "shown"))
+    return list(connection.execute(sa.union_all(*parts)))
 
 
 def open_cases(connection: sa.Connection, now: datetime) -> dict[str, tuple[int, float]]:
@@ -102,6 +125,7 @@ def live_workers(connection: sa.Connection, now: datetime) -> list[dict[str, Any
             "pid": row["pid"],
             "alive": row["ended_at"] is None and row["lease_until"] >= now,
             "progress_at": row["progress_at"],
+            "ended_by": row["ended_by"] or "",
         }
         for row in connection.execute(sa.select(workers).where(workers.c.id.in_(last)).order_by(workers.c.name)).mappings()
     ]
@@ -111,6 +135,21 @@ def list_events(connection: sa.Connection, *, state: str = "", limit: int | None
     """Events, oldest first."""
     query = sa.select(events).order_by(events.c.id).limit(limit)
     return _rows(connection, query.where(events.c.state == state) if state else query)
+
+
+#: Of so many events that ended last the slowest are looked for.
+LOOKED_AT = 10_000
+
+
+def slowest_events(connection: sa.Connection, number: int) -> list[dict[str, Any]]:
+    """Of the latest that are done the slowest first: ``seconds`` from the last input to the end, and those of each stage."""
+    columns = [events.c[name] for name in ("id", "modality", "lane", "outcome", "attempts", "received_at", "done_at")]
+    stages = [column for column in events.c if column.name.endswith("_seconds")]
+    latest = sa.select(*columns, *stages).where(events.c.state == "done").order_by(events.c.id.desc()).limit(LOOKED_AT)
+    rows = [
+        {**row, "seconds": round((row["done_at"] - row["received_at"]).total_seconds(), 3)} for row in _rows(connection, latest)
+    ]
+    return sorted(rows, key=lambda row: -row["seconds"])[:number]
 
 
 def list_inputs(connection: sa.Connection, *, limit: int | None = None) -> list[dict[str, Any]]:

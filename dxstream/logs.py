@@ -26,16 +26,19 @@ _SILENCED = (
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: at, level, logger, message."""
+    """One JSON object a line: at, level, logger, message; ``event`` where it is about one, by its number in the ledger."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Without the trace's values: an exception is named by its class alone."""
-        line = {
+        line: dict[str, Any] = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        event = getattr(record, "event", None)
+        if isinstance(event, int):
+            line["event"] = event
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
         return json.dumps(line)

@@ -1,13 +1,15 @@
-"""A small HTTP server for Prometheus: ``/metrics``, ``/healthz``, ``/readyz``."""
+"""A small HTTP server for Prometheus: ``/metrics``, ``/healthz``, ``/readyz``; of the installation, or of one process."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from stream.errors import Temporary
+from stream.settings import BadSettingError, Settings
 
 #: What a check of readiness gives: None, or why not.
 Check = Callable[[], str | None]
@@ -32,6 +34,35 @@ class MetricsServer:
         """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class Process(Collector):
+    """What one process says of itself: memory, CPU time, open files, and what else it is given. Never of the ledger."""
+
+    def __init__(self, *more: Collector) -> None:
+        self._parts = (ProcessCollector(registry=None), *more)
+
+    def describe(self) -> list[Metric]:
+        """Nothing beforehand."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Of all parts."""
+        for part in self._parts:
+            yield from part.collect()
+
+
+def serve_process(settings: Settings, *more: Collector) -> MetricsServer | None:
+    """Where DXSTREAM_PROCESS_METRICS_PORT is set: a page of this process alone, for service discovery over several hosts."""
+    if not settings.process_metrics_port:
+        return None
+    try:
+        server = MetricsServer(settings.bind, settings.process_metrics_port, Process(*more), lambda: None)
+    except OSError as error:
+        port = settings.process_metrics_port
+        raise BadSettingError(f"DXSTREAM_PROCESS_METRICS_PORT: port {port} cannot be had ({error.strerror})") from error
+    server.start()
+    return server
 
 
 def _answerer(registry: CollectorRegistry, ready: Check) -> type[BaseHTTPRequestHandler]:

@@ -16,7 +16,7 @@ from db.engine import Database
 from db.migrate import upgrade
 from db.slots import Slot
 from dxstream.home import content_folder
-from dxstream.metrics_server import Check, MetricsServer
+from dxstream.metrics_server import Check, MetricsServer, serve_process
 from models.card import CARD_FILE, Card
 from models.catalogue import list_cards
 from producers.door import Door
@@ -30,6 +30,7 @@ from stream.ring import Bell, RingThread
 from stream.settings import BadSettingError, Settings
 from worker.device import parse_devices
 from worker.exposition import Ledger, keeper_ready
+from worker.exposition_machine import Devices
 from worker.keeper import Keeper, lab_window
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None
     serving = [start(settings, door) for name, start in _FEEDS.items() if name in feeds]
     writer = _Writer(database, intake, measures, slot)
     writer.start()
+    serve_process(settings)
     log.info("the intake is ready: %s", ", ".join(feeds))
     wait_for_end()
     for feed in serving:
@@ -125,8 +127,23 @@ def _start_hl7(settings: Settings, door: Door) -> Any:
 def _start_http(settings: Settings, door: Door) -> Any:
     from producers.http.server import HttpFeed  # noqa: PLC0415
 
-    feed = HttpFeed(door, bind=settings.bind, port=settings.http_port, token=settings.http_token, ready=intake_ready(door))
+    pages = _console(settings, door)
+    ready = intake_ready(door)
+    feed = HttpFeed(door, bind=settings.bind, port=settings.http_port, token=settings.http_token, ready=ready, pages=pages)
     return _listening("DXSTREAM_HTTP_PORT", feed)
+
+
+def _console(settings: Settings, door: Door) -> Any:
+    """The console, or None where it must not start: then the feeds alone are served, and the log says why."""
+    from console.app import Console  # noqa: PLC0415
+
+    try:
+        console = Console(settings, door.store)
+    except BadSettingError as error:
+        log.warning("%s", error)
+        return None
+    console.start()
+    return console
 
 
 def _start_folder(settings: Settings, door: Door) -> Any:
@@ -201,8 +218,8 @@ def run_keeper(settings: Settings) -> None:
     """Keep the ledger and serve ``/metrics``, ``/healthz`` and ``/readyz`` until asked to stop."""
     database = open_database(settings)
     bell = Bell(settings.redis_url)
-    keeper = Keeper(database, bell, ContentStore(content_folder(settings)))
-    server = _metrics_server(settings, Ledger(database, bell), keeper_ready(database))
+    keeper = Keeper(database, bell, ContentStore(content_folder(settings)), keep=settings.keep)
+    server = _metrics_server(settings, Ledger(database, bell, places=disk_places(settings)), keeper_ready(database))
     server.start()
     sweeping = threading.Thread(target=_or_die, args=(keeper.run,), name="keeper", daemon=True)
     sweeping.start()
@@ -211,6 +228,14 @@ def run_keeper(settings: Settings) -> None:
     keeper.stop.set()
     sweeping.join(timeout=10)
     server.stop()
+
+
+def disk_places(settings: Settings) -> dict[str, Path]:
+    """What lies on disks that this machine sees."""
+    places = {"content": content_folder(settings)}
+    if settings.database_url.startswith("sqlite:///"):
+        places["database"] = Path(settings.database_url.removeprefix("sqlite:///")).parent
+    return places
 
 
 def _metrics_server(settings: Settings, ledger: Ledger, ready: Check) -> MetricsServer:
@@ -243,5 +268,9 @@ def run_worker_role(settings: Settings, device: str, *, queues: Collection[str],
         models=settings.models,
         queues=tuple(queues),
         threads=threads or os.cpu_count() or 1,
+        runtime=settings.runtime,
+        explain=settings.explain,
     )
-    run_worker(open_database(settings), options)
+    database = open_database(settings)
+    serve_process(settings, Devices())
+    run_worker(database, options)

@@ -58,7 +58,8 @@ class Installation:
         self._start_redis()
         self._database = open_database(self.settings)
         write_addresses(self.settings, pid=os.getpid())
-        self._add("intake", "serve", "all")
+        # Many threads with large buffers: glibc's arenas, one a thread, would hold on to what each once needed.
+        self._add("intake", "serve", "all", MALLOC_ARENA_MAX=os.environ.get("MALLOC_ARENA_MAX", "2"))
         self._add("keeper", "keeper")
         devices = parse_devices(self.settings.devices)
         threads = max(1, (os.cpu_count() or 1) // len(devices))
@@ -115,6 +116,8 @@ class Installation:
         values = {"HOME": one.home, "REDIS_URL": one.redis_url, "DATABASE_URL": one.database_url, "HASH_KEY": one.hash_key}
         values |= {"DICOM_PORT": one.dicom_port, "MLLP_PORT": one.mllp_port, "HTTP_PORT": one.http_port}
         values |= {"METRICS_PORT": one.metrics_port, "AE_TITLE": one.ae_title, "BIND": one.bind, "HTTP_TOKEN": one.http_token}
+        values |= {"CONSOLE_TOKEN": one.console_token, "CONSOLE_USER_HEADER": one.console_user_header}
+        values |= {"CONSOLE_PROXIES": one.console_proxies}
         values |= {"INBOX": one.inbox, "CONFIG": one.config, "MODELS": one.models, "LOG_FORMAT": one.log_format}
         return {f"DXSTREAM_{name}": str(value) for name, value in values.items()} | {"PYTHONUNBUFFERED": "1"}
 
@@ -182,6 +185,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "HL7 v2 over MLLP": f"{host}:{settings.mllp_port}",
         "FHIR R4": f"http://{host}:{settings.http_port}/fhir",
         "DICOMweb STOW-RS": f"http://{host}:{settings.http_port}/dicom-web/studies",
+        "console": f"http://{host}:{settings.http_port}/",
         "watched folder": str(settings.inbox),
         "Prometheus": f"http://{host}:{settings.metrics_port}/metrics",
         "database": settings.database_url if settings.database_url.startswith("sqlite") else "DXSTREAM_DATABASE_URL",

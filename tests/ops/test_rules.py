@@ -28,19 +28,14 @@ GAUGES = {
     "dxstream_keeper_sweep_timestamp_seconds",
     "dxstream_worker_up",
     "dxstream_worker_progress_timestamp_seconds",
+    "dxstream_disk_free_bytes",
+    "dxstream_disk_total_bytes",
+    "dxstream_redis_memory_bytes",
+    "dxstream_redis_memory_max_bytes",
+    "dxstream_device_busy_ratio",
+    "dxstream_device_memory_bytes",
+    "dxstream_device_memory_total_bytes",
 }
-#: What node_exporter and redis_exporter bring.
-OF_EXPORTERS = {
-    "node_filesystem_avail_bytes",
-    "node_filesystem_size_bytes",
-    "redis_memory_used_bytes",
-    "redis_memory_max_bytes",
-    "redis_total_system_memory_bytes",
-}
-
-#: What the dashboards are ready for: it comes with the labels.
-TO_COME = {"dxstream_labelled_findings_total"}
-
 needs_promtool = pytest.mark.skipif(
     not shutil.which("promtool"), reason="the rules in ops/ were not checked or tried: apt-get install prometheus"
 )
@@ -111,7 +106,7 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(name):
     rule = ALERTS[name]
     assert rule["labels"]["severity"] in ({"none"} if name == "Watchdog" else {"page", "ticket"})
     assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
-    assert not re.search(r"\$labels\.(?!modality|lane|feed|worker|device|metric|mountpoint)", rule["annotations"]["summary"])
+    assert not re.search(r"\$labels\.(?!modality|lane|feed|worker|device|metric|place)", rule["annotations"]["summary"])
 
 
 def test_backlog_never_pages():
@@ -135,11 +130,13 @@ def test_what_a_runbook_links_to_is_there(path):
 @pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
 def test_the_commands_of_a_runbook_are_there(path):
     from dxstream.cli import cli
+    from dxstream.cli_house import add_house_commands
     from dxstream.cli_ledger import add_ledger_commands
     from dxstream.cli_models import models
 
     ledger = click.Group()
     add_ledger_commands(ledger)
+    add_house_commands(ledger)
     commands = {**cli.commands, **ledger.commands, "models": models}
     for words in re.findall(r"`dxstream ([a-z]+(?: [a-z]+)?)", path.read_text()):
         command, *more = words.split()
@@ -152,7 +149,7 @@ def known():
     """Every series that an expression may name."""
     counters = {f"{name}_total" for name, _, _ in COUNTERS.values()}
     histograms = {f"{name}{part}" for name in HISTOGRAMS for part in ("_bucket", "_sum", "_count")}
-    return counters | histograms | GAUGES | OF_EXPORTERS | set(RECORDED)
+    return counters | histograms | GAUGES | set(RECORDED)
 
 
 def series_of(expression):
@@ -177,7 +174,7 @@ def test_a_runbook_names_only_series_that_are_there(path):
 def test_a_dashboard_names_only_series_that_are_there(path):
     panels = json.loads(path.read_text())["panels"]
     expressions = " ".join(target["expr"] for panel in panels for target in panel["targets"])
-    assert series_of(expressions) <= known() | TO_COME
+    assert series_of(expressions) <= known()
 
 
 def test_a_worker_is_asked_for_by_what_waits_and_is_leased():
@@ -191,3 +188,28 @@ def test_a_worker_is_asked_for_by_what_waits_and_is_leased():
     pod = objects["StatefulSet"]["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] >= 20
     assert pod["containers"][0]["args"][0] == "worker"
+
+
+def test_severities_are_routed_and_the_watchdog_has_a_receiver_of_its_own():
+    document = yaml.safe_load((OPS / "alertmanager.yml").read_text())
+    receivers = {receiver["name"] for receiver in document["receivers"]}
+    routed = {re.search(r'"(\w+)"', route["matchers"][0])[1]: route["receiver"] for route in document["route"]["routes"]}
+    assert set(routed) == {"Watchdog", "page", "ticket"}
+    assert len(set(routed.values())) == 3
+    assert set(routed.values()) | {document["route"]["receiver"]} <= receivers
+
+
+def test_what_is_quietened_by_what_are_alerts():
+    for rule in yaml.safe_load((OPS / "alertmanager.yml").read_text())["inhibit_rules"]:
+        for matcher in [*rule["source_matchers"], *rule["target_matchers"]]:
+            assert set(re.findall(r"[A-Z]\w+", matcher)) <= set(ALERTS)
+
+
+def test_the_processes_of_several_hosts_are_found_by_files():
+    jobs = {job["job_name"]: job for job in yaml.safe_load((OPS / "prometheus.yml").read_text())["scrape_configs"]}
+    (found,) = jobs["dxstream-processes"]["file_sd_configs"]
+    assert found["files"] == ["targets/*.json"]
+    for path in (OPS / "targets").glob("*.json"):
+        for group in json.loads(path.read_text()):
+            assert group["targets"]
+            assert set(group["labels"]) == {"role"}

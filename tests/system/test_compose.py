@@ -1,5 +1,6 @@
 """docker-compose.yml without Docker: it is accepted, and each of our services runs as a plain process and together they work."""
 
+import json
 import os
 import re
 import shutil
@@ -68,7 +69,7 @@ def test_no_secret_stands_in_the_file():
     text = (ROOT / "docker-compose.yml").read_text()
     named = re.findall(r"^\s*(\w*(?:PASSWORD|TOKEN|KEY|SECRET)\w*)\s*:\s*(.+)$", text, re.MULTILINE)
     assert named
-    assert not [(name, value) for name, value in named if not re.fullmatch(r"\$\{\w+:\?[^}]*\}", value)]
+    assert not [(name, value) for name, value in named if not re.fullmatch(r'"?\$\{\w+:(\?[^}]*|-)\}"?', value)]
     assert not re.findall(r"://\w+:(?!\$\{)[^@\s]+@", text)
 
 
@@ -149,10 +150,17 @@ def test_promtool_accepts_the_configuration_of_prometheus():
 
 
 def test_prometheus_scrapes_a_service_and_a_port_that_are_there():
-    (scrape,) = yaml.safe_load((ROOT / "ops/prometheus.yml").read_text())["scrape_configs"]
+    scrape, _ = yaml.safe_load((ROOT / "ops/prometheus.yml").read_text())["scrape_configs"]
     (target,) = scrape["static_configs"][0]["targets"]
     name, port = target.split(":")
     assert f"{port}:{port}" in ours()[name]["ports"]
+
+
+def test_the_processes_that_prometheus_finds_by_files_are_services_with_such_a_page():
+    for group in json.loads((ROOT / "ops/targets/processes.json").read_text()):
+        for target in group["targets"]:
+            name, port = target.split(":")
+            assert ours()[name]["environment"]["DXSTREAM_PROCESS_METRICS_PORT"] == port
 
 
 def test_grafana_asks_the_prometheus_that_is_there():
@@ -237,6 +245,7 @@ def composed(tmp_path_factory):
         for name, service in ours().items():
             if name != NEEDS_A_GPU:
                 own = {key: here(str(value)) for key, value in service["environment"].items()}
+                own["DXSTREAM_PROCESS_METRICS_PORT"] = str(free_port())  # they share one machine here
                 one = Service(
                     name, service["command"], service["healthcheck"]["test"], inherited | own | numbers, folder / f"{name}.log"
                 )

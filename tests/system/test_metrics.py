@@ -39,6 +39,14 @@ TABLE = {
     "dxstream_keeper_sweep_timestamp_seconds": ("gauge", set()),
     "dxstream_worker_up": ("gauge", {"worker", "device"}),
     "dxstream_worker_progress_timestamp_seconds": ("gauge", {"worker", "device"}),
+    "dxstream_dead_by_lane_total": ("counter", {"modality", "lane"}),
+    "dxstream_retries_by_lane_total": ("counter", {"modality", "lane"}),
+    "dxstream_pruned_total": ("counter", {"kind"}),
+    "dxstream_labelled_findings_total": ("counter", {"model", "label", "agreed"}),
+    "dxstream_disk_free_bytes": ("gauge", {"place"}),
+    "dxstream_disk_total_bytes": ("gauge", {"place"}),
+    "dxstream_redis_memory_bytes": ("gauge", set()),
+    "dxstream_redis_memory_max_bytes": ("gauge", set()),
 }
 
 #: No worker of these tests is short of anything, so nothing is put back.
@@ -91,6 +99,11 @@ def samples(families, name):
     }
 
 
+def above_zero(families, name):
+    """Likewise, without those that are there before anything has come."""
+    return {labels: value for labels, value in samples(families, name).items() if value}
+
+
 def test_promtool_finds_nothing_to_say(told):
     promtool = shutil.which("promtool")
     if not promtool:
@@ -125,20 +138,19 @@ def counted(rows, **labels):
 
 def test_inputs_agree_with_sql_by_feed_and_disposition(up, families):
     rows = up.ledger.count("feed", "disposition", table="inputs")
-    told = {labels: value for labels, value in samples(families, "dxstream_inputs_total").items() if value}
-    assert told == counted(rows, names=("feed", "disposition"))
+    assert above_zero(families, "dxstream_inputs_total") == counted(rows, names=("feed", "disposition"))
 
 
 def test_inputs_agree_with_sql_by_feed(up, families):
     by_feed = Counter()
     for labels, value in samples(families, "dxstream_inputs_total").items():
         by_feed[dict(labels)["feed"]] += value
-    assert by_feed == {feed: number for (feed,), number in up.ledger.count("feed", table="inputs").items()}
+    assert +by_feed == {feed: number for (feed,), number in up.ledger.count("feed", table="inputs").items()}
 
 
 def test_events_done_agree_with_sql(up, families):
     rows = up.ledger.count("modality", "lane", "outcome", table="events", where="state = 'done'")
-    assert samples(families, "dxstream_events_done_total") == counted(rows, names=("modality", "lane", "outcome"))
+    assert above_zero(families, "dxstream_events_done_total") == counted(rows, names=("modality", "lane", "outcome"))
 
 
 def test_dead_events_agree_with_sql(up, families):
@@ -146,9 +158,14 @@ def test_dead_events_agree_with_sql(up, families):
     assert samples(families, "dxstream_dead_total") == counted(rows, names=("modality", "stage"))
 
 
+def test_dead_events_agree_with_sql_by_lane(up, families):
+    rows = up.ledger.count("modality", "lane", table="events", where="state = 'dead'")
+    assert above_zero(families, "dxstream_dead_by_lane_total") == counted(rows, names=("modality", "lane"))
+
+
 def test_predictions_agree_with_sql(up, families):
     rows = up.ledger.count("model", table="predictions")
-    assert samples(families, "dxstream_predictions_total") == counted(rows, names=("model",))
+    assert above_zero(families, "dxstream_predictions_total") == counted(rows, names=("model",))
 
 
 def test_gate_rejections_agree_with_sql(up, families):
