@@ -1,0 +1,135 @@
+"""``make bench``: the limit, the whole system and Celery as first written, interleaved in one run; latencies; further rows.
+
+``python bench/speed.py [--short] [--rounds 3] [--works scan,lab,note] [--databases sqlite,postgresql]
+[--parts drain,latency,further] [--out build/bench.json]``. Beside the JSON it leaves a picture of the latencies. Figures are
+medians of the rounds. ``DXSTREAM_RUNTIME`` counts for the limit and the system alike, not for Celery.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import celery_first
+import further
+import limit_loops
+from design import Design, Fed
+from draining import drain_rows, show_drain
+from inputs import write_inputs
+from latency import latency_rows, show_latency
+from latency_picture import draw
+from processes import database_server, new_database, processor, redis_server
+from system import System, installed
+
+from dxstream.up import Installation
+
+#: Files of each kind: as many as the figures ask for, and few for a first look.
+FULL = {"scan": 2000, "lab": 20_000, "note": 5000}
+SHORT = {"scan": 96, "lab": 1000, "note": 256}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where everything lies and runs for one database. ``server``: PostgreSQL's URL, None for SQLite."""
+
+    folder: Path
+    database: str
+    server: str | None
+    installation: Installation
+
+    def new_database(self, name: str) -> str:
+        """The URL of an empty one."""
+        return new_database(self.server, self.folder, name)
+
+
+def main() -> None:
+    """All parts that were asked for; the document is written even where a part fails."""
+    options = arguments()
+    document: dict[str, Any] = {"commit": commit(), "processor": processor(), "rounds": options.rounds, "drain": [], "latency": []}
+    document |= {"runtime": os.environ.get("DXSTREAM_RUNTIME", "as the cards have it"), "further": {}}
+    folder = Path(tempfile.mkdtemp(prefix="dx-bench-"))
+    try:
+        for database in options.databases:
+            with placed(folder / database, database) as place:
+                for work in options.works if {"drain", "latency"} & set(options.parts) else ():
+                    measure(place, work, options, document)
+                if "further" in options.parts:
+                    document["further"][database] = further.measure(place, short=options.short)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(document, indent=1) + "\n")
+    show_drain(document["drain"])
+    show_latency(document["latency"])
+    further.show(document["further"])
+    if document["latency"]:
+        draw(document["latency"], options.out.with_name(options.out.stem + "-latency.svg"))
+
+
+def measure(place: Place, work: str, options: argparse.Namespace, document: dict[str, Any]) -> None:
+    """One modality on one database: the drains of all designs in turn, then the latencies at loads of what the limit reached."""
+    paths = write_inputs(work, place.folder / "inputs" / work, (SHORT if options.short else FULL)[work])
+    with designs(place, work, paths) as found:
+        rows = drain_rows(found, paths, options.rounds)
+        document["drain"] += [{"work": work, "database": place.database, **row} for row in rows]
+        if "latency" in options.parts:
+            fed = {name: design for name, design in found.items() if name != "celery"}
+            reached = next(row["events_per_s"] for row in rows if row["design"] == "limit")
+            some = latency_rows(fed, paths, reached, options.rounds, seconds=1 if options.short else 4)
+            document["latency"] += [{"work": work, "database": place.database, **row} for row in some]
+    shutil.rmtree(place.folder / "inputs")
+
+
+@contextmanager
+def designs(place: Place, work: str, paths: Sequence[Path]) -> Iterator[dict[str, Design | Fed]]:
+    """The three, warm, by the names that the document has."""
+    with ExitStack() as stack:
+        limit = stack.enter_context(limit_loops.started(work, paths, place.new_database(f"limit_{work}"), place.folder))
+        broker = stack.enter_context(redis_server())
+        url, log = place.new_database(f"celery_{work}"), place.folder / "celery.log"
+        celery = stack.enter_context(celery_first.started(work, paths[0], url, broker, log))
+        system = System(place.installation, work)
+        system.drain(paths[: len(paths) // 8])  # statements are prepared, memory is there
+        limit.drain(paths[: len(paths) // 8])
+        yield {"limit": limit, "dxstream": system, "celery": celery}
+
+
+@contextmanager
+def placed(folder: Path, database: str) -> Iterator[Place]:
+    """A database with dxstream started on it."""
+    folder.mkdir(parents=True)
+    with database_server(database) as server:
+        url = new_database(server, folder, "dxstream") if server else None
+        with installed(folder / "home", url) as installation:
+            yield Place(folder=folder, database=database, server=server, installation=installation)
+
+
+def commit() -> str:
+    """What was measured."""
+    told = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return told.stdout.strip()
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    listed = {"works": "scan,lab,note", "databases": "sqlite,postgresql", "parts": "drain,latency,further"}
+    for name, default in listed.items():
+        parser.add_argument(f"--{name}", type=lambda text: text.split(","), default=default.split(","))
+    parser.add_argument("--rounds", type=int, default=0, help="3, or 1 of the short form")
+    parser.add_argument("--short", action="store_true", help="few inputs, one round: says that all of it works, and little more")
+    parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.short else 3)
+    return options
+
+
+if __name__ == "__main__":
+    main()
