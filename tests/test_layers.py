@@ -30,6 +30,8 @@ INTAKE = (
     "producers.hl7.mllp",
     "producers.http.server",
     "producers.folder.feed",
+    "console.app",
+    "console.decode",
 )
 KEEPER = ("dxstream.roles", "dxstream.metrics_server", "worker.keeper", "worker.exposition")
 

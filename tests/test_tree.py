@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
-PACKAGES = {"dxstream", "stream", "db", "models", "producers", "worker"}
+PACKAGES = {"dxstream", "stream", "db", "models", "producers", "worker", "console"}
 
 has_git = pytest.mark.skipif(
     not shutil.which("git") or not (ROOT / ".git").exists(), reason="the tracked tree was not looked at: this is no git checkout"
