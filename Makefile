@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint types check bench clean train
+.PHONY: demo test lint types check bench chaos soak clean train
 
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -28,9 +28,21 @@ types: .venv/ready
 
 check: lint types test
 
-# Events per second through the whole system beside the bare loop, in one run.
+# The limit, the whole system and Celery as first written, interleaved in one run; latencies; build/bench.json.
+# BENCH=--short: two minutes, says that all of it works and little more.
+BENCH ?=
 bench: .venv/ready
-	$(BIN)/python bench/drain.py
+	$(BIN)/python bench/speed.py $(BENCH)
+
+# The long form of tests/chaos: CHAOS="--seed 7 --share 0.1 --only hosts" for some of it. Disks and hosts need root.
+CHAOS ?=
+chaos: .venv/ready
+	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
+
+# Half an hour of a steady stream: memory, descriptors and latency must not grow. SOAK="--minutes 5".
+SOAK ?=
+soak: .venv/ready
+	$(BIN)/python tests/chaos/soak.py $(SOAK)
 
 clean:
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache

@@ -206,8 +206,8 @@ class Diagnosis:
                 time.sleep(RETRY_SECONDS)
 
     def _pass_on(self, claimed: Sequence[Event]) -> None:
-        """More may wait than this worker took: let the next idle one hear of it."""
-        if len(claimed) > 1:
+        """More may wait than this worker took (behind a suspect, those that were with it): let the next idle one hear of it."""
+        if len(claimed) > 1 or claimed[0].alone:
             self.bell.ring(queue_name(claimed[-1].modality, claimed[-1].lane), [])
 
     def _tell_stage(self, batch: Sequence[Event], stage: str) -> None:

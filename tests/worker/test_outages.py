@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import sqlalchemy as sa
 from servers import free_port, running_redis
 from worker_samples import send, worker_on
@@ -133,6 +134,16 @@ def test_what_a_claim_leased_whose_answer_was_lost_is_judged_all_the_same(
     monkeypatch.setattr("worker.diagnose.claim", claim_and_lose)
     assert worker_on(database, ContentStore(tmp_path), redis_url).run() == 40
     assert set(states(database)) == {"done"}
+
+
+def test_suspects_are_tried_by_every_idle_worker_and_not_by_one_after_the_other(sqlite: Database, redis_url: str, tmp_path: Path):
+    send(sqlite, "fine", "fine too")
+    with sqlite.write() as (connection, _):
+        connection.execute(sa.update(events).values(suspect=True))
+    worker = worker_on(sqlite, ContentStore(tmp_path), redis_url)
+    redis.Redis.from_url(redis_url).flushall()
+    worker._take(suspects=True)
+    assert Bell(redis_url).unheard("scan.routine") == 1
 
 
 def test_a_worker_hears_rings_again_whatever_became_of_an_acknowledgement(tmp_path: Path):

@@ -1,0 +1,211 @@
+"""What is done to processes, a round a function: the seconds until all went on; what was not as promised goes into ``wrong``."""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crew import Member, until
+from installation import Installation
+from traffic import Traffic
+
+from worker.heartbeat import EXIT_HUNG, EXIT_LEASE_LOST
+
+#: With which a process ends that has lost its lease, or whose stage took longer than it may.
+LOST = (EXIT_LEASE_LOST, EXIT_HUNG)
+HERE = Path(__file__).parent
+#: What a dead worker held is judged elsewhere, and a worker that was asked to has ended, within so many seconds.
+LIMIT = 10.0
+
+
+@dataclass
+class Stage:
+    """Where it happens. ``limit``: for what a dead worker held, in seconds; ``wrong``: what was not as promised, in words."""
+
+    one: Installation
+    traffic: Traffic
+    rng: random.Random
+    limit: float = LIMIT
+    wrong: list[str] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def flows(self) -> float:
+        """Seconds until something that is accepted from now on has been judged."""
+        last = self.one.one("SELECT coalesce(max(id), 0) FROM events")
+        return until(
+            lambda: self.one.one("SELECT count(*) FROM events WHERE id > :last AND state = 'done'", last=last), "work goes on"
+        )
+
+    def complain(self, words: str) -> None:
+        self.wrong.append(words)
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A worker with its incarnation and what it held."""
+
+    member: Member
+    worker_id: int
+    held: tuple[int, ...]
+
+
+def in_mid_batch(stage: Stage, *, at_least: int = 2) -> Victim:
+    """A worker that holds so many events, which no other round has chosen. It holds more than one, so none of them is a suspect."""
+    query = (
+        "SELECT w.id, w.name, count(*) AS held FROM events e JOIN workers w ON w.id = e.holder"
+        " WHERE e.state = 'leased' AND w.ended_at IS NULL GROUP BY w.id, w.name HAVING count(*) >= :least"
+    )
+    chosen: list[Any] = []
+
+    def found() -> bool:
+        rows = [row for row in stage.one.rows(query, least=at_least) if row["name"] in stage.one.crew.members]
+        with stage.lock:
+            rows = [row for row in rows if row["name"] not in stage.taken]
+            if rows:
+                chosen.append(stage.rng.choice(rows))
+                stage.taken.add(chosen[0]["name"])
+        return bool(rows)
+
+    until(found, "a worker in mid-batch")
+    return Victim(stage.one.worker(chosen[0]["name"]), chosen[0]["id"], ())
+
+
+def held_by(stage: Stage, worker_id: int) -> tuple[int, ...]:
+    rows = stage.one.rows("SELECT id FROM events WHERE holder = :holder AND state = 'leased'", holder=worker_id)
+    return tuple(row["id"] for row in rows)
+
+
+def ended(stage: Stage, ids: Collection[int]) -> bool:
+    listed = ",".join(map(str, ids))
+    return not stage.one.one(f"SELECT count(*) FROM events WHERE id IN ({listed}) AND state NOT IN ('done', 'dead')")
+
+
+def kill_worker(stage: Stage) -> float | None:
+    """SIGKILL in mid-batch; nobody starts it again before what it held has run elsewhere. None where it held nothing any more."""
+    victim = in_mid_batch(stage)
+    time.sleep(stage.rng.uniform(0, 0.03))
+    victim.member.held = True
+    victim.member.signal(signal.SIGKILL)
+    began = time.monotonic()
+    held = held_by(stage, victim.worker_id)
+    if held:
+        until(lambda: ended(stage, held), "what it held runs elsewhere")
+    seconds = time.monotonic() - began
+    _back(stage, victim.member)
+    if held and seconds > stage.limit:
+        stage.complain(f"SIGKILL: {len(held)} events took {seconds:.1f} s to run elsewhere")
+    return seconds if held else None
+
+
+def _back(stage: Stage, member: Member) -> None:
+    """The member may be started, and chosen again once it has a new lease."""
+    before = stage.one.one("SELECT coalesce(max(id), 0) FROM workers WHERE name = :name", name=member.name)
+    member.held = False
+    newer = "SELECT count(*) FROM workers WHERE name = :name AND id > :id AND ended_at IS NULL"
+    until(lambda: stage.one.one(newer, name=member.name, id=before), f"{member.name} is back")
+    with stage.lock:
+        stage.taken.discard(member.name)
+
+
+def terminate_worker(stage: Stage) -> float:
+    """SIGTERM while messages arrive: exit code 0, leases handed back, nothing a suspect."""
+    names = [name for name in stage.one.alive() if name in stage.one.crew.members]
+    with stage.lock:
+        name = stage.rng.choice([name for name in names if name not in stage.taken])
+        stage.taken.add(name)
+    time.sleep(stage.rng.uniform(0, 0.1))
+    member = stage.one.worker(name)
+    worker_id = stage.one.one("SELECT max(id) FROM workers WHERE name = :name", name=name)
+    suspects = stage.one.one("SELECT count(*) FROM events WHERE suspect")
+    process = member.process
+    assert process
+    member.held = True
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(60)
+    seconds = time.monotonic() - began
+    left = held_by(stage, worker_id)
+    if code or seconds > LIMIT or left:
+        stage.complain(f"SIGTERM: exit code {code} after {seconds:.1f} s, {len(left)} events still leased")
+    if stage.one.one("SELECT count(*) FROM events WHERE suspect") > suspects:
+        stage.complain("SIGTERM: what was handed back is suspect")
+    _back(stage, member)
+    return seconds
+
+
+def zombie(stage: Stage) -> float | None:
+    """SIGSTOP past the lease, until all it held was judged by others; then SIGCONT. What it says then is not recorded."""
+    victim = in_mid_batch(stage)
+    name, process = victim.member.name, victim.member.process
+    assert process
+    victim.member.held = True
+    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    if not _others_write(stage):  # stopped within a write to SQLite: everybody waits for its lock
+        process.send_signal(signal.SIGCONT)
+        victim.member.held = False
+        with stage.lock:
+            stage.taken.discard(name)
+        return None
+    held = held_by(stage, victim.worker_id)
+    until(lambda: not held or ended(stage, held), "what the zombie held runs elsewhere")
+    seconds = time.monotonic() - began
+    until(
+        lambda: stage.one.one("SELECT count(*) FROM workers WHERE id = :id AND ended_at IS NOT NULL", id=victim.worker_id),
+        "its end",
+    )
+    process.send_signal(signal.SIGCONT)
+    code = process.wait(30)
+    if code not in LOST:
+        stage.complain(f"a zombie ended with {code}, not for its lost lease or its overdue stage")
+    listed = ",".join(map(str, held)) or "0"
+    if stage.one.one(f"SELECT count(*) FROM predictions WHERE event_id IN ({listed}) AND device = :name", name=name):
+        stage.complain("what a zombie said late was recorded")
+    _back(stage, victim.member)
+    return seconds if held else None
+
+
+def _others_write(stage: Stage) -> bool:
+    """Whether anything is accepted within some seconds."""
+    if stage.one.database != "sqlite":
+        return True
+    before, end = stage.traffic.taken, time.monotonic() + 3
+    while time.monotonic() < end:
+        if stage.traffic.taken > before + 3:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+STEPS = ("store", "commit", "ring", "answer", "any time")
+
+
+def kill_intake(stage: Stage, step: str) -> float:
+    """SIGKILL between two of its steps, or at any time; until the next sender is answered."""
+    member = stage.one.crew.members["intake"]
+    usual, deaths = member.command, len(member.ends)
+    if step == "any time":
+        time.sleep(stage.rng.uniform(0, 1.0))
+        member.signal(signal.SIGKILL)
+    else:
+        member.command = [usual[0], str(HERE / "dying_intake.py"), step, str(stage.rng.randint(1, 12))]
+        member.signal(signal.SIGKILL)
+        until(lambda: len(member.ends) > deaths, "the intake ends")
+        until(lambda: len(member.ends) > deaths + 1, f"the intake falls into its trap ({step})")
+        member.command = usual
+    began, before = time.monotonic(), stage.traffic.taken
+    if member.ends[-1:] not in ([], [-signal.SIGKILL]):
+        stage.complain(f"the intake ended with {member.ends[-1]}")
+    until(lambda: stage.traffic.taken > before, "a sender is answered")
+    return time.monotonic() - began
+
+
+def kill_keeper(stage: Stage) -> float:
+    """SIGKILL of the keeper; until something new was judged."""
+    stage.one.crew.members["keeper"].signal(signal.SIGKILL)
+    return stage.flows()
