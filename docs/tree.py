@@ -35,6 +35,7 @@ WORDS = {
     "ops/rules/": "recording and alert rules, with their unit tests",
     "docs/runbooks/": "what to do, a page an alert",
     "ops/prometheus.yml": "what Prometheus scrapes",
+    "ops/targets/": "which hosts and ports Prometheus asks, as files that may be changed while it runs",
     "ops/requirements-producer.txt": "what a producer's image installs",
     "ops/requirements-worker.txt": "what a worker's image installs, torch aside",
     "pyproject.toml": "one distribution; the folders are the import packages",
@@ -61,6 +62,7 @@ CLOSED = (
     "ops/autoscaling/",
     "ops/grafana/",
     "ops/rules/",
+    "ops/targets/",
     "tests/",
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 from models.card import Card
 from models.fit import Tell
 from models.recipe import TEXTBOOK
+from models.split import Split
 from models.train import silent, train
 
 BESIDE_FILE = "beside.json"
@@ -66,4 +67,4 @@ def read_beside(card: Card) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return told if told.get("split") == json.loads(json.dumps(dict(card.split))) else None
+    return told if Split.from_recipe(told.get("split", {})) == Split.from_recipe(card.split) else None

@@ -1,6 +1,7 @@
 """The short form of the speed benchmark: real processes, a real Redis, SQLite; what it writes is what others read."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 BENCH = Path(__file__).parents[2] / "bench"
 
 
+@pytest.mark.skipif(not os.environ.get("DXSTREAM_TEST_BENCH"), reason="takes some minutes: DXSTREAM_TEST_BENCH=1")
 def test_the_short_form_writes_every_figure_of_a_modality_and_database_that_is_asked_for(tmp_path: Path):
     out = tmp_path / "bench.json"
     options = ["--short", "--works", "note", "--databases", "sqlite", "--parts", "drain,latency", "--out", str(out)]

@@ -57,7 +57,7 @@ def lab_card(stays, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def note_card(notes, tmp_path_factory):
-    about = {"config": {"most_tokens": 100, "embedding": 24, "hidden": 16, "segment": 32, "bag": 64}}
+    about = {"config": {"most_tokens": 100, "embedding": 24, "hidden": 16, "segment": 32, "bag": 64, "votes": 4.0}}
     return train("note", notes, tmp_path_factory.mktemp("card") / "tiny-note", epochs=8, about=about)
 
 

@@ -19,7 +19,7 @@ def test_a_shipped_card_is_ready_and_says_what_it_must(name):
     model = load(name)
     model.warm_up()
     card = model.card
-    assert card.quality["test"]["n"] >= 200
+    assert card.quality["test"]["n"] >= 100
     assert card.quality["test"]["auroc"] > 0.8
     assert card.quality["validation"]["coverage"] >= 0.95
     assert card.sources[0]["licence"]

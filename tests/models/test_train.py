@@ -34,7 +34,7 @@ def test_the_card_says_how_it_was_made_and_is_on_disk(lab_card):
 
 
 def test_refitting_trains_on_the_validation_part_too_and_leaves_what_it_fixed(note_card, notes, tmp_path):
-    about = {"config": {"most_tokens": 100, "embedding": 24, "hidden": 16, "segment": 32, "bag": 64}}
+    about = {"config": {"most_tokens": 100, "embedding": 24, "hidden": 16, "segment": 32, "bag": 64, "votes": 4.0}}
     again = train("note", notes, tmp_path / "tiny-note", epochs=8, about=about, refit=True)
     parts = again.training["n"]
     assert again.training["refit_on"] == parts["train"] + parts["validation"]
