@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -51,24 +52,18 @@ def end_earlier(connection: sa.Connection, now: datetime, *, name: str, host: st
 
 def renew(connection: sa.Connection, now: datetime, worker_id: int, *, stage: str) -> None:
     """Renew a lease; raises Fatal when it has been ended by a keeper: this process must not go on."""
-    alive = (workers.c.id == worker_id) & workers.c.ended_at.is_(None)
-    if not connection.execute(sa.update(workers).where(alive).values(lease_until=now + LEASE, stage=stage)).rowcount:
-        raise Fatal("the lease was lost")
-
-
-def check_lease(connection: sa.Connection, worker_id: int) -> None:
-    """Hold the worker's row so that no keeper ends it meanwhile; raises Fatal when it has been ended.
-
-    Held exclusively: a claim and a save of one worker, on two threads, both write to it afterwards.
-    """
-    query = sa.select(workers.c.id).where(workers.c.id == worker_id, workers.c.ended_at.is_(None)).with_for_update()
-    if connection.execute(query).first() is None:
-        raise Fatal("the lease was lost")
+    _write_alive(connection, worker_id, {"lease_until": now + LEASE, "stage": stage})
 
 
 def progress(connection: sa.Connection, now: datetime, worker_id: int, *, claimed: bool = False) -> None:
-    """Write down that this worker gets on, and hold its row as ``check_lease`` does; raises Fatal likewise."""
-    values = {"progress_at": now} | ({"claimed_at": now} if claimed else {})
+    """Write down that this worker gets on; raises Fatal when it has been ended.
+
+    Its row is held until the transaction ends, so that no keeper ends it meanwhile.
+    """
+    _write_alive(connection, worker_id, {"progress_at": now} | ({"claimed_at": now} if claimed else {}))
+
+
+def _write_alive(connection: sa.Connection, worker_id: int, values: dict[str, Any]) -> None:
     alive = (workers.c.id == worker_id) & workers.c.ended_at.is_(None)
     if not connection.execute(sa.update(workers).where(alive).values(values)).rowcount:
         raise Fatal("the lease was lost")

@@ -19,7 +19,7 @@ from worker_samples import send, worker_on
 
 from db.claim import claim
 from db.engine import Database
-from db.leases import check_lease
+from db.leases import progress
 from db.migrate import upgrade
 from db.tables import events, workers
 from stream.content import ContentStore
@@ -94,8 +94,8 @@ def test_a_worker_that_was_stopped_within_a_transaction_does_not_hold_up_the_kee
     dead = worker_on(database, ContentStore(tmp_path), redis_url, name="dead")
     claim(database, dead.worker_id, limit=1)
     run_out(database)
-    with database.write() as (connection, _):
-        check_lease(connection, stopped.worker_id)
+    with database.write() as (connection, now):
+        progress(connection, now, stopped.worker_id)
         sweep = threading.Thread(target=Keeper(database, Bell(redis_url), ContentStore(tmp_path)).sweep)
         sweep.start()
         until(lambda: "waiting" in states(database))
