@@ -7,62 +7,23 @@ import time
 from typing import Any
 
 from inputs import FACTS, make_inputs
+from instant import one_worker
 from processes import cpu_seconds, database_processes
 
 from db.accept import accept
 from db.engine import Database
-from db.leases import WorkerRow, enlist
-from db.migrate import upgrade
-from models.catalogue import list_cards
-from models.intended import match
-from models.interface import Prepared, Scores
 from stream.arrival import Arrival, JudgeNow
-from stream.content import Content, ContentStore
-from stream.judgement import Finding, Judgement, Sample
-from stream.ring import Bell
+from stream.content import Content
 from stream.window import Window
-from worker.diagnose import Diagnosis
 
 #: Arrivals of one commit at the door.
 GROUP = 256
 
 
-class Instant:
-    """A model that costs nothing: what remains is the queue."""
-
-    batch_size = 256
-    _prepared = Prepared(arrays={}, details={"points": 1})
-    _scores = Scores(logits=None, error=0.0)  # type: ignore[arg-type] # nobody looks
-    _said = Judgement(findings=(Finding(label="death", probability=0.5, threshold=0.5, positive=True),), details={"points": 1})
-
-    def __init__(self) -> None:
-        self.card = match(list_cards(), "lab", FACTS["lab"])
-
-    def prepare(self, _sample: Sample) -> Prepared:
-        """Always the same."""
-        return self._prepared
-
-    def infer(self, batch: list[Prepared]) -> list[Scores]:
-        """Likewise."""
-        return [self._scores] * len(batch)
-
-    def interpret(self, _prepared: Prepared, _scores: Scores) -> Judgement:
-        """Likewise."""
-        return self._said
-
-
 def measure(place: Any, number: int) -> dict[str, Any]:
     """Milliseconds an event: at the door (intake's commit), and from the ring to the saved prediction."""
-    database = Database(place.new_database("cost"))
-    upgrade(database)
-    store = ContentStore(place.folder / "cost")
-    with database.write() as (connection, now):
-        worker = enlist(connection, now, WorkerRow(name="cost", device="cpu", host="bench", pid=0, queues="lab.routine"))
-    model = Instant()
-    diagnosis = Diagnosis(
-        database=database, store=store, models={model.card.digest: model}, worker_id=worker, device="cpu", slot="cost",
-        bell=Bell(place.installation.settings.redis_url), stopping=lambda: False, prepare_threads=1,
-    )  # fmt: skip
+    diagnosis = one_worker(place, "cost")
+    database, store = diagnosis.database, diagnosis.store
     contents = [store.begin(content) for content in make_inputs("lab", number)]
     _accept(database, contents[:GROUP], "first")
     diagnosis.run()  # statements are compiled once a process: that is not what an event costs

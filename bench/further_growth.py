@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from further_cost import Instant, spent
+from further_cost import spent
 from inputs import FACTS, make_inputs
+from instant import one_worker
 
 from db.accept import accept
 from db.engine import Database
-from db.leases import WorkerRow, enlist
-from db.migrate import upgrade
 from stream.arrival import Arrival, JudgeNow
-from stream.content import ContentStore
-from stream.ring import Bell
 from stream.window import Window
 from worker.diagnose import Diagnosis
 
@@ -25,16 +22,8 @@ _TABLES = ("cases", "inputs", "events", "predictions", "findings")
 
 def measure(place: Any, sizes: Sequence[int]) -> dict[str, Any]:
     """Milliseconds of processor time an event, claim to save, with so many done ones there already."""
-    database = Database(place.new_database("growth"))
-    upgrade(database)
-    store = ContentStore(place.folder / "growth")
-    with database.write() as (connection, now):
-        worker = enlist(connection, now, WorkerRow(name="growth", device="cpu", host="bench", pid=0, queues="lab.routine"))
-    model = Instant()
-    diagnosis = Diagnosis(
-        database=database, store=store, models={model.card.digest: model}, worker_id=worker, device="cpu", slot="growth",
-        bell=Bell(place.installation.settings.redis_url), stopping=lambda: False, prepare_threads=1,
-    )  # fmt: skip
+    diagnosis = one_worker(place, "growth")
+    database, store = diagnosis.database, diagnosis.store
     contents = [store.begin(content) for content in make_inputs("lab", 200)]
     _judge(database, diagnosis, contents, "first")
     found: dict[str, Any] = {}
