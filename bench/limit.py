@@ -43,7 +43,7 @@ def main(kind: str, listed: str, database: str, part: int) -> None:
     model = ready(match(list_cards(), kind, FACTS[kind]), "cpu", os.environ.get("DXSTREAM_RUNTIME", ""))
     paths = Path(listed).read_text().split()
     write = writer(database)
-    print("ready", flush=True)
+    say("ready")
     number = part * 10**9
     while taken := os.read(0, 4 * BATCH[kind]):
         batch = [paths[place] for place in np.frombuffer(taken, np.uint32)]
@@ -51,7 +51,12 @@ def main(kind: str, listed: str, database: str, part: int) -> None:
         write(rows, found)
         number += len(batch)
         places = np.frombuffer(taken, np.uint32).tolist()
-        print(json.dumps([places, time.monotonic(), time.process_time()]), flush=True)
+        say(json.dumps([places, time.monotonic(), time.process_time()]))
+
+
+def say(line: str) -> None:
+    """By one call: the loops share one pipe, and ``print`` may write a line in two pieces."""
+    os.write(1, f"{line}\n".encode())
 
 
 def judge(model: Model, kind: str, batch: Sequence[str], first: int) -> tuple[list[Row], list[Row]]:
@@ -95,8 +100,7 @@ def writer(database: str) -> Callable[[list[Row], list[Row]], None]:
 def to_sqlite(path: str) -> Callable[[list[Row], list[Row]], None]:
     """WAL, synchronous FULL, as the ledger has it."""
     connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA synchronous=FULL")  # the file is in WAL mode already
     connection.execute("PRAGMA wal_autocheckpoint=4000")
 
     def write(rows: list[Row], found: list[Row]) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,9 @@ def started(kind: str, paths: Sequence[Path], url: str, folder: Path) -> Iterato
     for loop in loops:
         loop.stdout = out  # both write their lines into one pipe
     for _ in loops:
-        assert out.readline() == "ready\n"
+        line = out.readline()
+        if line != "ready\n":
+            raise RuntimeError(f"a bare loop said {line!r}")
     try:
         yield Limit(paths, loops, way_in, database_processes(url))
     finally:
@@ -93,6 +95,11 @@ def started(kind: str, paths: Sequence[Path], url: str, folder: Path) -> Iterato
 
 
 def _make_tables(database: str) -> None:
-    with sqlite3.connect(database) if database.endswith(".sqlite") else psycopg.connect(database) as connection:
+    if database.endswith(".sqlite"):
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # once: two loops that ask at the same moment stand in each other's way
+            connection.executescript(";".join(TABLES))
+        return
+    with psycopg.connect(database) as connection:
         for text in TABLES:
             connection.execute(text)

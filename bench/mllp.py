@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
+from processes import cpu_seconds
 
 from db.engine import Database
 from db.migrate import upgrade
@@ -28,12 +30,17 @@ from dxstream.show import print_table
 from producers.door import Door
 from producers.hl7.mllp import MllpFeed
 from producers.intake import Intake
+from producers.writer_apart import WriteApart
 from stream.arrival import Arrival, Receipt
 from stream.content import ContentStore
 from stream.feeds import FeedsConfig
 from stream.identity import Identities
 from stream.metrics import Measures
 from stream.ring import Bell, RingThread
+from stream.window import Window
+
+#: A door, and the processes that stand behind it.
+Opened = tuple[Door, Sequence[int]]
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -42,6 +49,8 @@ from servers import postgresql_binaries, running_postgresql  # noqa: E402 - the 
 
 #: The store that is left out.
 STUB = "no store"
+#: Who writes: a process of its own, as ``serve`` has it, or the feed's process.
+WRITERS = {"": True, ", one process": False}
 
 
 class StubIntake:
@@ -63,15 +72,17 @@ def main() -> None:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, place, ignore_errors=True)
         doors: dict[str, Callable[[int], Any]] = {STUB: lambda n: plain(place / f"stub{n}")}
-        doors["SQLite"] = lambda n: stored(f"sqlite:///{place / f'sqlite{n}' / 'ledger.sqlite'}", place / f"sqlite{n}")
+        for name, apart in WRITERS.items():
+            doors[f"SQLite{name}"] = partial(stored_sqlite, place / f"sqlite{apart}", apart=apart)
         if postgresql_binaries() and not options.sqlite_only:
             server = stack.enter_context(running_postgresql(fsync=True))
-            doors["PostgreSQL"] = lambda n: stored(fresh(server, f"bench{n}"), place / f"postgresql{n}")
+            for name, apart in WRITERS.items():
+                doors[f"PostgreSQL{name}"] = partial(stored_postgresql, place / f"postgresql{apart}", server, apart=apart)
         for number in range(options.rounds):
             disk.append(fsync_ms(place))
             for name, opened in doors.items():
-                with opened(number) as door:
-                    measured.setdefault(name, []).append(run(door, options, f"{name[:2]}{number}"))
+                with opened(number) as (door, pids):
+                    measured.setdefault(name, []).append(run(door, pids, options, f"{name[:2]}{number}"))
     report(measured, disk, options)
 
 
@@ -110,21 +121,32 @@ def fresh(server: str, name: str) -> str:
 
 
 @contextmanager
-def plain(folder: Path) -> Iterator[Door]:
+def plain(folder: Path) -> Iterator[Opened]:
     """A door without a ledger."""
-    yield door_at(folder, cast("Intake", StubIntake()))
+    yield door_at(folder, cast("Intake", StubIntake())), []
+
+
+def stored_sqlite(folder: Path, number: int, *, apart: bool) -> AbstractContextManager[Opened]:
+    """On a new file."""
+    return stored(f"sqlite:///{folder / str(number) / 'ledger.sqlite'}", folder / str(number), apart=apart)
+
+
+def stored_postgresql(folder: Path, server: str, number: int, *, apart: bool) -> AbstractContextManager[Opened]:
+    """On a new database of a server."""
+    return stored(fresh(server, f"bench{number}{apart}".lower()), folder / str(number), apart=apart)
 
 
 @contextmanager
-def stored(url: str, folder: Path) -> Iterator[Door]:
+def stored(url: str, folder: Path, *, apart: bool) -> Iterator[Opened]:
     """A door as ``serve`` opens it."""
     database = Database(url)
     upgrade(database)
     ring = RingThread(Bell("redis://127.0.0.1:1/0"))  # results alone ring nothing
     ring.start()
-    intake = Intake(database, ring, Measures(), slot="bench")
+    writer = WriteApart(database, slot="bench", window=Window()) if apart else None
+    intake = Intake(database, ring, Measures(), slot="bench", writer=writer)
     intake.start()
-    yield door_at(folder, intake)
+    yield door_at(folder, intake), [writer.pid] if writer and writer.pid else []
     intake.stop()
     ring.stop()
     database.close()
@@ -136,14 +158,14 @@ def door_at(folder: Path, intake: Intake) -> Door:
     return Door(intake=intake, store=ContentStore(folder), identities=Identities(b"bench", feeds.authorities), feeds=feeds)
 
 
-def run(door: Door, options: argparse.Namespace, seed: str) -> dict[str, float]:
-    """One round: figures of the senders, and what each side spent."""
+def run(door: Door, pids: Collection[int], options: argparse.Namespace, seed: str) -> dict[str, float]:
+    """One round: figures of the senders, and what each side spent; ``pids``: of the receivers' side, beside this one."""
     feed = MllpFeed(door, bind="127.0.0.1", port=0)
     feed.start()
     warmed = send(feed.port, options.connections, 1.0, f"{seed}w")["messages"]
-    before = spent()
+    before = spent(pids)
     figures = send(feed.port, options.connections, options.seconds, seed)
-    own = spent() - before
+    own = spent(pids) - before
     feed.stop()
     if isinstance(door.intake, Intake):
         with door.intake.database.read() as connection:
@@ -167,10 +189,10 @@ def send(port: int, connections: int, seconds: float, seed: str) -> dict[str, fl
     return figures
 
 
-def spent() -> float:
-    """CPU seconds of this process so far."""
+def spent(pids: Collection[int]) -> float:
+    """CPU seconds of this process and of these so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    return usage.ru_utime + usage.ru_stime + cpu_seconds(pids)
 
 
 def report(measured: dict[str, list[dict[str, float]]], disk: list[float], options: argparse.Namespace) -> None:

@@ -37,8 +37,9 @@ SHORT = {"scan": 96, "lab": 1000, "note": 256}
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where everything lies and runs for one database. ``server``: PostgreSQL's URL, None for SQLite."""
+    """Where everything lies and runs for one database. ``broker``: Celery's Redis; ``server``: PostgreSQL's URL, or None."""
 
+    broker: str
     folder: Path
     database: str
     server: str | None
@@ -56,12 +57,10 @@ def main() -> None:
     document |= {"runtime": os.environ.get("DXSTREAM_RUNTIME", "as the cards have it"), "further": {}}
     folder = Path(tempfile.mkdtemp(prefix="dx-bench-"))
     try:
-        for database in options.databases:
-            with placed(folder / database, database) as place:
-                for work in options.works if {"drain", "latency"} & set(options.parts) else ():
-                    measure(place, work, options, document)
-                if "further" in options.parts:
-                    document["further"][database] = further.measure(place, short=options.short)
+        with redis_server() as broker:  # one for all: a Celery app keeps its connections
+            for database in options.databases:
+                with placed(folder / database, database, broker) as place:
+                    measure_all(place, options, document)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +70,14 @@ def main() -> None:
     further.show(document["further"])
     if document["latency"]:
         draw(document["latency"], options.out.with_name(options.out.stem + "-latency.svg"))
+
+
+def measure_all(place: Place, options: argparse.Namespace, document: dict[str, Any]) -> None:
+    """Everything that is asked of one database."""
+    for work in options.works if {"drain", "latency"} & set(options.parts) else ():
+        measure(place, work, options, document)
+    if "further" in options.parts:
+        document["further"][place.database] = further.measure(place, short=options.short)
 
 
 def measure(place: Place, work: str, options: argparse.Namespace, document: dict[str, Any]) -> None:
@@ -92,9 +99,8 @@ def designs(place: Place, work: str, paths: Sequence[Path]) -> Iterator[dict[str
     """The three, warm, by the names that the document has."""
     with ExitStack() as stack:
         limit = stack.enter_context(limit_loops.started(work, paths, place.new_database(f"limit_{work}"), place.folder))
-        broker = stack.enter_context(redis_server())
         url, log = place.new_database(f"celery_{work}"), place.folder / "celery.log"
-        celery = stack.enter_context(celery_first.started(work, paths[0], url, broker, log))
+        celery = stack.enter_context(celery_first.started(work, paths[0], url, place.broker, log))
         system = System(place.installation, work)
         system.drain(paths[: len(paths) // 8])  # statements are prepared, memory is there
         limit.drain(paths[: len(paths) // 8])
@@ -102,13 +108,13 @@ def designs(place: Place, work: str, paths: Sequence[Path]) -> Iterator[dict[str
 
 
 @contextmanager
-def placed(folder: Path, database: str) -> Iterator[Place]:
+def placed(folder: Path, database: str, broker: str) -> Iterator[Place]:
     """A database with dxstream started on it."""
     folder.mkdir(parents=True)
     with database_server(database) as server:
         url = new_database(server, folder, "dxstream") if server else None
         with installed(folder / "home", url) as installation:
-            yield Place(folder=folder, database=database, server=server, installation=installation)
+            yield Place(broker=broker, folder=folder, database=database, server=server, installation=installation)
 
 
 def commit() -> str:

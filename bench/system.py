@@ -89,7 +89,7 @@ class System:
             with self.database.read() as connection:
                 if connection.execute(left).first() is None:
                     return
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def _put(self, path: Path) -> Content:
         """Stored, and in the page cache as the limit's files are: the store writes past it."""

@@ -1,4 +1,4 @@
-"""The claim: at most one batch, stat before routine before backlog, oldest first; a suspect comes alone."""
+"""The claim: at most one batch, stat before routine before backlog, oldest first; suspects come by themselves."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,11 +20,11 @@ from stream.queues import ALL_QUEUES
 #: What a worker sees of an event.
 _COLUMNS = (
     events.c.id, events.c.case_key, events.c.revision, events.c.modality, events.c.lane, events.c.facts, events.c.digest,
-    events.c.inputs_through, events.c.fence, events.c.attempts, events.c.failures, events.c.suspect, events.c.received_at,
-    events.c.acquired_at, events.c.as_of, events.c.gather_seconds,
+    events.c.inputs_through, events.c.fence, events.c.attempts, events.c.failures, events.c.suspect, events.c.crashes,
+    events.c.received_at, events.c.acquired_at, events.c.as_of, events.c.gather_seconds,
 )  # fmt: skip
 _NAMES = tuple(column.name for column in _COLUMNS)
-_ID, _MODALITY, _SUSPECT = (_NAMES.index(name) for name in ("id", "modality", "suspect"))
+_ID, _MODALITY, _SUSPECT, _CRASHES = (_NAMES.index(name) for name in ("id", "modality", "suspect", "crashes"))
 Row = tuple[Any, ...]
 
 #: A batch is full at this sum of weights: 32 scans, 64 notes or 256 windows of results.
@@ -35,7 +35,7 @@ WEIGHTS = {"scan": 8, "note": 4, "lab": 1}
 def claim(
     database: Database, worker_id: int, *, limit: int = FULL, queues: Sequence[str] = ALL_QUEUES, suspects: bool = True
 ) -> list[Event]:
-    """Lease one batch, ``limit`` events at the most. ``suspects`` False: stop before a suspect, which must be alone.
+    """Lease one batch, ``limit`` events at the most. ``suspects`` False: stop before a suspect.
 
     An empty claim reads before it locks. Raises Fatal when the lease was lost, Temporary without a database.
     """
@@ -70,22 +70,30 @@ def _candidates(queues: tuple[str, ...], *, locked: bool) -> sa.Select[Any]:
 
 
 def _choose(found: Sequence[Row], *, suspects: bool) -> Sequence[Row]:
-    """The first alone if it is a suspect, else all before the first suspect until the batch is full."""
-    if found and found[0][_SUSPECT]:
-        return found[:1] if suspects else []
+    """All before one of another kind until the batch is full; of those that must be alone, one."""
+    if not found or (found[0][_SUSPECT] and not suspects):
+        return []
+    if _alone(found[0]):
+        return found[:1]
     weight = 0
     for place, row in enumerate(found):
         weight += WEIGHTS[row[_MODALITY]]
-        if row[_SUSPECT] or weight > FULL:
+        if row[_SUSPECT] != found[0][_SUSPECT] or _alone(row) or weight > FULL:
             return found[:place]
     return found
+
+
+def _alone(row: Row) -> bool:
+    """Whether it was a suspect already when its worker died."""
+    return bool(row[_SUSPECT] and row[_CRASHES])
 
 
 def _event(row: Row, now: datetime) -> Event:
     """As it is after the claim."""
     values = dict(zip(_NAMES, row, strict=True))
-    suspect = values.pop("suspect")
-    return Event(**values | {"fence": values["fence"] + 1, "attempts": values["attempts"] + 1}, alone=suspect, claimed_at=now)
+    del values["crashes"]
+    raised = {"fence": values["fence"] + 1, "attempts": values["attempts"] + 1}
+    return Event(**values | raised, alone=_alone(row), claimed_at=now)
 
 
 def fetch(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, tuple[bytes, ...] | Exception]:

@@ -80,7 +80,7 @@ def _said(connection: sa.Connection, row: Any, names: Sequence[str]) -> Said:
     found = sa.select(findings.c.label, findings.c.positive).where(findings.c.prediction_id == row["prediction_id"])
     told = connection.execute(found.order_by(findings.c.probability.desc(), findings.c.label)).all()
     positive = tuple(one.label for one in told if one.positive) or tuple(one.label for one in told[:1])
-    event = Event(**{name: row[name] for name in names}, alone=False)
+    event = Event(**{name: row[name] for name in names}, suspect=False, alone=False)
     return Said(
         prediction_id=row["prediction_id"], model=row["model"], model_digest=row["model_digest"], event=event, labels=positive
     )

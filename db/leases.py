@@ -16,7 +16,8 @@ from stream.errors import Fatal
 LEASE = timedelta(seconds=6)
 #: … and a heartbeat comes this often, in seconds.
 BEAT_SECONDS = 2.0
-#: So many crashes while an event was judged alone, and it is dead.
+#: What a dead worker held is suspect: judged once more together, in case it was not to blame. After another crash each of it is
+#: judged alone, and after so many crashes alone it is dead.
 MAX_CRASHES = 2
 #: Ended incarnations are forgotten after this time.
 FORGET_AFTER = timedelta(days=1)
@@ -77,7 +78,7 @@ def set_stage(connection: sa.Connection, worker_id: int, stage: str) -> None:
 def end_worker(connection: sa.Connection, now: datetime, worker_id: int, *, crashed: bool, counts: Counts | None = None) -> int:
     """End an incarnation and release what it holds; returns how many events that were.
 
-    After a crash each of them is suspect, and one that was judged alone is nearer to its cap; at the cap it is dead.
+    After a crash each of them is suspect, and one that was so before is nearer to its cap; at the cap it is dead.
     """
     row = connection.execute(
         sa.select(workers.c.stage).where(workers.c.id == worker_id, workers.c.ended_at.is_(None)).with_for_update()
@@ -97,8 +98,8 @@ def end_worker(connection: sa.Connection, now: datetime, worker_id: int, *, cras
 
 
 def _bury(connection: sa.Connection, now: datetime, held: sa.ColumnElement[bool], stage: str, counts: Counts | None) -> None:
-    """What crashed a worker while alone, too often, is dead."""
-    again = held & events.c.suspect & (events.c.crashes + 1 >= MAX_CRASHES)
+    """What crashed a worker while alone, too often, is dead; its first crash as a suspect was with others."""
+    again = held & events.c.suspect & (events.c.crashes >= MAX_CRASHES)
     reason = f"the worker's process ended {MAX_CRASHES} times while it judged this event alone"
     values = {"state": "dead", "stage": stage, "reason": reason, "done_at": now, "holder": None, "fence": events.c.fence + 1}
     values["crashes"] = events.c.crashes + 1

@@ -21,6 +21,7 @@ from models.card import CARD_FILE, Card
 from models.catalogue import list_cards
 from producers.door import Door
 from producers.intake import Intake
+from producers.writer_apart import WriteApart
 from stream.content import ContentStore
 from stream.errors import Temporary
 from stream.feeds import FeedsConfig
@@ -81,15 +82,17 @@ def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None
     ring = RingThread(Bell(settings.redis_url))
     with database.read() as connection:
         window, _ = lab_window(active_rows(connection))
-    intake = Intake(database, ring, measures, slot=slot, window=window)
+    apart = len(os.sched_getaffinity(0)) > 1  # on one core a second process only costs
+    writer = WriteApart(database, slot=slot, window=window) if apart else None
+    intake = Intake(database, ring, measures, slot=slot, window=window, writer=writer)
     config = FeedsConfig(settings.config)
     identities = Identities(read_hash_key(settings.home, settings.hash_key), config.authorities)
     door = Door(intake=intake, store=ContentStore(content_folder(settings)), identities=identities, feeds=config)
     ring.start()
     intake.start()
     serving = [start(settings, door) for name, start in _FEEDS.items() if name in feeds]
-    writer = _Writer(database, intake, measures, slot)
-    writer.start()
+    reporter = _Reporter(database, intake, measures, slot)
+    reporter.start()
     serve_process(settings)
     log.info("the intake is ready: %s", ", ".join(feeds))
     wait_for_end()
@@ -97,7 +100,7 @@ def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None
         feed.stop()
     intake.stop()
     ring.stop()
-    writer.stop()
+    reporter.stop()
 
 
 def _listening(variable: str, feed: Any) -> Any:
@@ -179,7 +182,7 @@ def intake_ready(door: Door) -> Callable[[], str | None]:
     return check
 
 
-class _Writer:
+class _Reporter:
     """Brings the intake's histograms, refusals and the time of each feed's last input into the ledger."""
 
     def __init__(self, database: Database, intake: Intake, measures: Measures, slot: str) -> None:

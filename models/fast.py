@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.fused import fuse
+from models.fused import fuse, has_norms
 from models.golden import check_samples
 from models.interface import Prepared
 from models.model import Model
@@ -56,6 +56,8 @@ def speed_up(model: Model, runtime: str = "") -> str:
 
 def _try(model: Model, prepared: Sequence[Prepared], engine: str, *, bfloat16: bool) -> str:
     """The engine's name when the model now runs by it, else empty."""
+    if engine == "torch" and not bfloat16 and not has_norms(model.network):
+        return ""
     name = f"{engine} in bfloat16" if bfloat16 else engine
     plain, before = model.network, _odds(model, prepared)
     try:

@@ -10,6 +10,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 Pair = tuple[str, str]
 
 
+def has_norms(network: nn.Module) -> bool:
+    """Whether there is anything that could be folded."""
+    return any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
+
+
 def fuse(network: nn.Module, inputs: tuple[Any, ...]) -> nn.Module | None:
     """A copy with every convolution and the norm that reads just its output made one; None where there is no such pair.
 

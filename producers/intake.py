@@ -12,11 +12,12 @@ from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from db.accept import Accepted, accept
+from db.accept import Accepted
 from db.engine import Database
 from db.refusals import Refusal
 from db.tally import raise_tallies
 from producers.refused import RefusedThread
+from producers.writer import NotWritten, WriteHere, Writer
 from stream.arrival import Arrival, CancelNote, JoinSeries, JudgeNow, Receipt, WriteNote
 from stream.errors import Refused, Temporary
 from stream.metrics import Measures
@@ -37,15 +38,23 @@ class _Submission:
 
 
 class Intake:
-    """The committer's thread. ``slot`` names this process in the tallies."""
+    """The committer's thread. ``slot`` names this process in the tallies. ``writer``: who writes for it, else itself."""
 
     def __init__(
-        self, database: Database, ring: RingThread, measures: Measures, *, slot: str, window: Window | None = None
+        self,
+        database: Database,
+        ring: RingThread,
+        measures: Measures,
+        *,
+        slot: str,
+        window: Window | None = None,
+        writer: Writer | None = None,
     ) -> None:
         self.database = database
         self.measures = measures
         self.slot = slot
         self.window = window or Window()
+        self._writer = writer or WriteHere(database, slot=slot, window=self.window)
         #: Feed → when it last brought something that was accepted, in seconds since 1970.
         self.last_received: dict[str, float] = {}
         self._ring = ring
@@ -58,6 +67,7 @@ class Intake:
 
     def start(self) -> None:
         """Start committing."""
+        self._writer.start()
         self._thread.start()
         self._kept.start()
 
@@ -66,6 +76,7 @@ class Intake:
         self._stopped.set()
         self._waiting.put(None)
         self._thread.join(timeout=30)
+        self._writer.close()
         self._kept.stop()
         self.write_refusals()
 
@@ -145,18 +156,13 @@ class Intake:
             for submission in group:
                 self._commit([submission])
             return
-        log.warning("an input cannot be written: feed=%s error=%s", group[0].arrival.feed, type(error).__name__)
+        log.warning("an input cannot be written: feed=%s error=%s", group[0].arrival.feed, _kind(error))
         self.refused(group[0].arrival.feed, "cannot be written", content=group[0].arrival.content.data or b"")
         _fail(group, error if isinstance(error, Refused) else Refused("the ledger cannot hold this input"))
 
     def _write(self, group: list[_Submission]) -> Accepted:
-        with self.database.write() as (connection, now):
-            arrivals = [submission.arrival for submission in group]
-            waited = [time.monotonic() - submission.began for submission in group]
-            accepted = accept(connection, now, arrivals, slot=self.slot, window=self.window, waited=waited)
-            for arrival in arrivals:
-                arrival.content.wait()  # files are written while the rows are: durable before they are committed
-            return accepted
+        now = time.monotonic()
+        return self._writer.write([one.arrival for one in group], [now - one.began for one in group])
 
     def _answer(self, group: list[_Submission], accepted: Accepted) -> None:
         committed = time.monotonic()
@@ -174,6 +180,11 @@ _MODALITIES = {JudgeNow: "scan", JoinSeries: "scan", WriteNote: "note", CancelNo
 
 def _modalities(arrival: Arrival) -> set[str]:
     return {getattr(ask, "modality", _MODALITIES.get(type(ask), "lab")) for ask in arrival.asks}
+
+
+def _kind(error: Exception) -> str:
+    """What may be told of an error."""
+    return str(error) if isinstance(error, NotWritten) else type(error).__name__
 
 
 def _fail(group: list[_Submission], error: Exception) -> None:

@@ -11,6 +11,7 @@ import uuid
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stream.disk import sync_folder, write_durably
 from stream.errors import Broken, OutOfSpace, Temporary
@@ -29,12 +30,20 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """``data`` is None when the bytes are a file of the store. ``saved``: where they may still be on their way there."""
+    """``data`` is None when the bytes are a file of the store.
+
+    ``on_its_way``: they may not have come there yet. ``saved``: when they have; only in the process that brings them there.
+    """
 
     digest: str
     size: int
     data: bytes | None
+    on_its_way: bool = field(default=False, compare=False, repr=False)
     saved: "Future[None] | None" = field(default=None, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process may know of it."""
+        return {**vars(self), "saved": None}
 
     @property
     def failed(self) -> bool:
@@ -70,7 +79,7 @@ class ContentStore:
         digest = hashlib.sha256(data).hexdigest()
         if len(data) <= INLINE_BYTES:
             return Content(digest=digest, size=len(data), data=data)
-        return Content(digest=digest, size=len(data), data=None, saved=Future())
+        return Content(digest=digest, size=len(data), data=None, on_its_way=True, saved=Future())
 
     def save(self, content: Content, data: bytes) -> None:
         """Make what ``begin`` named durable; whether that went well is what ``content.wait`` tells."""

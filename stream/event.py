@@ -10,8 +10,9 @@ from stream.judgement import Judgement
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A claimed event. ``fence``: the number that this claim raised; ``alone``: it is a suspect, judged by itself.
+    """A claimed event. ``fence``: the number that this claim raised.
 
+    ``suspect``: a worker died while it held it; ``alone``: as a suspect it crashed another, and is judged by itself.
     ``digest`` names the content; of a series, that of all its instances up to ``inputs_through``. Times by the database.
     ``gather_seconds``: from its last input until it was opened.
     """
@@ -27,6 +28,7 @@ class Event:
     fence: int
     attempts: int
     failures: int
+    suspect: bool
     alone: bool
     received_at: datetime
     acquired_at: datetime | None

@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,14 @@ from db.engine import Database
 from db.migrate import upgrade
 from producers.door import Door
 from producers.intake import Intake
+from producers.writer import Writer
+from producers.writer_apart import WriteApart
 from stream.content import ContentStore
 from stream.feeds import FeedsConfig
 from stream.identity import Identities
 from stream.metrics import Measures
 from stream.ring import Bell, RingThread
+from stream.window import Window
 
 
 def pytest_report_header() -> str:
@@ -80,17 +84,28 @@ def _opened(url: str) -> Iterator[Database]:
 @pytest.fixture
 def door(sqlite: Database, redis_url: str, tmp_path: Path) -> Iterator[Door]:
     """A started intake on SQLite with a real Redis behind its bell; ``door.intake.database`` is the ledger."""
+    with open_door(sqlite, redis_url, tmp_path, None) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["here", "apart"])
+def written_door(request: pytest.FixtureRequest, sqlite: Database, redis_url: str, tmp_path: Path) -> Iterator[Door]:
+    """The same, whose groups the intake's own thread writes, and then a process of its own."""
+    apart = WriteApart(sqlite, slot="test", window=Window()) if request.param == "apart" else None
+    with open_door(sqlite, redis_url, tmp_path, apart) as opened:
+        yield opened
+
+
+@contextmanager
+def open_door(database: Database, redis_url: str, folder: Path, writer: Writer | None) -> Iterator[Door]:
+    """A door with a started intake."""
     ring = RingThread(Bell(redis_url))
     ring.start()
-    intake = Intake(sqlite, ring, Measures(), slot="test")
+    intake = Intake(database, ring, Measures(), slot="test", writer=writer)
     intake.start()
-    feeds = FeedsConfig(tmp_path / "config")
-    yield Door(
-        intake=intake,
-        store=ContentStore(tmp_path / "content"),
-        identities=Identities(b"a key for tests", feeds.authorities),
-        feeds=feeds,
-    )
+    feeds = FeedsConfig(folder / "config")
+    identities = Identities(b"a key for tests", feeds.authorities)
+    yield Door(intake=intake, store=ContentStore(folder / "content"), identities=identities, feeds=feeds)
     intake.stop()
     ring.stop()
 

@@ -45,9 +45,9 @@ class Batch:
     done: Sequence[Ready | Judged] | None = None
 
     @property
-    def alone(self) -> bool:
-        """Whether this is a suspect, which has the process to itself."""
-        return any(event.alone for event in self.events)
+    def suspect(self) -> bool:
+        """Whether a worker died over these: they have the process to themselves."""
+        return any(event.suspect for event in self.events)
 
 
 @dataclass(kw_only=True)
@@ -102,7 +102,7 @@ class Diagnosis:
                     if self._unsure:
                         continue
                     break
-                if not batch.alone and not self._unsure:
+                if not batch.suspect and not self._unsure:
                     ahead = self._ahead.submit(self._take, suspects=False)
                 saved += self._judge(batch)
         finally:
@@ -206,12 +206,12 @@ class Diagnosis:
                 time.sleep(RETRY_SECONDS)
 
     def _pass_on(self, claimed: Sequence[Event]) -> None:
-        """More may wait than this worker took (behind a suspect, those that were with it): let the next idle one hear of it."""
-        if len(claimed) > 1 or claimed[0].alone:
+        """More may wait than this worker took (behind suspects, the others): let the next idle one hear of it."""
+        if len(claimed) > 1 or claimed[0].suspect:
             self.bell.ring(queue_name(claimed[-1].modality, claimed[-1].lane), [])
 
     def _tell_stage(self, batch: Sequence[Event], stage: str) -> None:
-        """Before each stage of a suspect say so in the ledger: if the process dies now, this is where."""
+        """Before each stage of one that is alone say so in the ledger: if the process dies now, this is where."""
         if any(event.alone for event in batch):
             self._persist(lambda: self._set_stage(stage))
 

@@ -88,7 +88,7 @@ def _note(
     return WriteNote(
         case_key=case_key,
         text=around.door.store.put(words.encode("utf-8", "replace")),
-        facts=read_facts(person, around, acquired or around.received_at, known),
+        facts=read_facts(person.patient, around.feed, acquired or around.received_at, known),
         available=available,
         acquired_at=acquired,
         version_at=last_updated(resource, around.feed.time_zone),

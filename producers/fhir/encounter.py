@@ -46,7 +46,7 @@ def read_moves(encounter: Element, person: Person, around: Around) -> tuple[Move
 def _moves(encounter: Element, stay: str, person: Person, around: Around, *, finished: bool) -> Iterator[Move]:
     kind = "admit"
     for place in _places(encounter, around):
-        known = read_facts(person, around, place.since)
+        known = read_facts(person.patient, around.feed, place.since)
         yield Move(kind=kind, stay=stay, at=place.since, intensive=place.intensive, facts=known)
         kind = "transfer"
     ended = first_moment(element(encounter, "period"), ("end",), around.feed.time_zone)

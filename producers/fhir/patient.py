@@ -11,6 +11,7 @@ from producers.fhir.elements import Element, codings, element, elements, resourc
 from producers.fhir.times import age_years, last_updated, written_date
 from stream import facts
 from stream.arrival import KnowPatient, Merge
+from stream.feeds import FeedConfig
 
 _SEXES = ("female", "male", "other")
 
@@ -59,7 +60,7 @@ def read_patient(patient: Element, around: Around) -> KnowPatient | str:
         bare_key=bare_key,
         birth_date=written_date(text(patient, "birthDate")),
         sex=sex if sex in _SEXES else "",
-        facts_at=partial(read_facts, Person(patient=patient), around),
+        facts_at=partial(read_facts, patient, around.feed),
         version_at=last_updated(patient, around.feed.time_zone),
     )
 
@@ -109,13 +110,13 @@ def _key(identifier: Element, around: Around) -> str:
     )
 
 
-def read_facts(person: Person, around: Around, at: datetime, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_facts(patient: Element, feed: FeedConfig, at: datetime, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Age and sex at a moment beside what else is ``known``; the feed's defaults fill the rest and are named as such."""
     found: dict[str, Any] = dict(known or {})
-    age = age_years(text(person.patient, "birthDate"), at.astimezone(around.feed.time_zone).date())
+    age = age_years(text(patient, "birthDate"), at.astimezone(feed.time_zone).date())
     if age is not None:
         found[facts.AGE_YEARS] = age
-    if (sex := text(person.patient, "gender").lower()) in _SEXES:
+    if (sex := text(patient, "gender").lower()) in _SEXES:
         found[facts.SEX] = sex
-    missing = {name: value for name, value in around.feed.defaults.items() if name not in found}
+    missing = {name: value for name, value in feed.defaults.items() if name not in found}
     return {**found, **missing, facts.DEFAULTS: sorted(missing)} if missing else found

@@ -118,27 +118,47 @@ def test_a_stale_fence_records_nothing_even_for_the_same_worker(database: Databa
     assert keep(database, mine, predicted(old)) == set()
 
 
-def test_an_ended_lease_returns_its_events_as_suspects_that_are_claimed_alone(database: Database):
+def test_an_ended_lease_returns_its_events_as_suspects_that_are_claimed_together_by_themselves(database: Database):
     send(database, image(1), image(2))
     claim(database, worker(database, "a"), limit=2)
     with database.write() as (connection, now):
         assert expire(connection, now + timedelta(seconds=7), {}) == 2
+    send(database, image(3))
     heir = worker(database, "b")
-    assert [event.alone for event in claim(database, heir, limit=9)] == [True]
     assert claim(database, heir, limit=9, suspects=False) == []
+    assert [(event.case_key, event.suspect, event.alone) for event in claim(database, heir, limit=9)] == [
+        ("image:1", True, False),
+        ("image:2", True, False),
+    ]
+    assert [event.case_key for event in claim(database, heir, limit=9)] == ["image:3"]
+
+
+def test_a_second_crash_returns_suspects_that_are_claimed_alone(database: Database):
+    send(database, image(1), image(2))
+    for name in ("a", "b"):
+        mine = worker(database, name)
+        claim(database, mine, limit=2)
+        crash(database, mine)
+    heir = worker(database, "c")
+    assert claim(database, heir, limit=9, suspects=False) == []
+    assert [(event.case_key, event.alone) for event in claim(database, heir, limit=9)] == [("image:1", True)]
+    assert [(event.case_key, event.alone) for event in claim(database, heir, limit=9)] == [("image:2", True)]
 
 
 def test_only_crashes_while_alone_count_and_at_the_cap_the_event_is_dead_with_its_stage(database: Database):
     send(database, image(1), image(2))
-    for _ in range(1 + 2 * MAX_CRASHES):
+    alone = 0
+    for _ in range(2 + MAX_CRASHES + 1):  # with fresh ones, with suspects, alone; and once the other
         mine = worker(database)
         batch = claim(database, mine, limit=9)
-        if batch and batch[0].case_key == "image:2":
+        alone += batch[0].alone and batch[0].case_key == "image:1"
+        if batch[0].case_key == "image:2":
             keep(database, mine, predicted(batch[0]))
             continue
         with database.write() as (connection, now):
             renew(connection, now, mine, stage="infer")
         crash(database, mine)
+    assert alone == MAX_CRASHES
     assert column(database, events.c.state) == ["dead", "done"]
     assert column(database, events.c.stage)[0] == "infer"
 

@@ -80,6 +80,11 @@ def test_a_network_that_an_engine_does_not_take_answers_in_plain_torch(lab_card,
     assert np.array_equal(chances(model), before)
 
 
+def test_a_network_without_norms_to_fold_is_as_fast_as_it_gets_in_plain_torch_and_no_warning_is_given(note_card, caplog):
+    assert speed_up(load(note_card)) == ""
+    assert not caplog.records
+
+
 def test_a_note_has_no_other_way_and_goes_on(note_card, caplog):
     model = load(note_card)
     assert speed_up(model, "onnx") == ""

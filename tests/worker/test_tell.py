@@ -18,7 +18,7 @@ def judged(verdict, *, seconds: float = 1.0, lane: Lane = Lane.ROUTINE) -> Judge
     received = NOW - timedelta(seconds=seconds)
     event = Event(
         id=41, case_key="sop:1.2.3", revision=1, modality="scan", lane=lane, facts={}, digest="d", inputs_through=0, fence=1,
-        attempts=2, failures=0, received_at=received, acquired_at=None, as_of=None, gather_seconds=0.0, alone=False,
+        attempts=2, failures=0, received_at=received, acquired_at=None, as_of=None, gather_seconds=0.0, suspect=False, alone=False,
         claimed_at=received + timedelta(seconds=0.5),
     )  # fmt: skip
     return Judged(event=event, verdict=verdict, seconds={"infer": 0.25})

@@ -27,7 +27,8 @@ def large() -> bytes:
     return file_of(projection(PixelData=bytes(INLINE_BYTES)))
 
 
-def test_nothing_is_committed_before_its_file_is_saved(door: Door) -> None:
+def test_nothing_is_committed_before_its_file_is_saved(written_door: Door) -> None:
+    door = written_door
     arrival, file = prepare(door, read_file(large()), feed="dicom")
     answer = door.intake.submit(arrival)
     time.sleep(0.3)
@@ -38,7 +39,8 @@ def test_nothing_is_committed_before_its_file_is_saved(door: Door) -> None:
     assert door.store.get(rows(door)[0]["digest"]) == file
 
 
-def test_a_file_that_cannot_be_saved_takes_no_other_input_with_it(door: Door) -> None:
+def test_a_file_that_cannot_be_saved_takes_no_other_input_with_it(written_door: Door) -> None:
+    door = written_door
     first, _ = prepare(door, read_file(large()), feed="dicom")
     blocked = door.intake.submit(first)
     time.sleep(0.1)
