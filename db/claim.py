@@ -1,6 +1,7 @@
 """The claim: at most one batch, stat before routine before backlog, oldest first; suspects come by themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -96,14 +97,53 @@ def _event(row: Row, now: datetime) -> Event:
     return Event(**values | raised, alone=_alone(row), claimed_at=now)
 
 
-def fetch(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, tuple[bytes, ...] | Exception]:
-    """The bytes of each event's content, or why they cannot be had, by event id."""
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Where the bytes of an event are: small ones in memory, files still on their disk."""
+
+    store: ContentStore
+    digests: Sequence[str]
+    small: Mapping[str, bytes]
+    places: Mapping[str, Place]
+
+    def read(self) -> tuple[bytes, ...]:
+        """One entry a content. Raises Broken or NotReadableError where it is gone, Temporary without the disk."""
+        if not self.digests:
+            raise Broken("it has no content")
+        return tuple(map(self._read, self.digests))
+
+    def _read(self, digest: str) -> bytes:
+        """A content that was left in place is read there, unless the store has it from elsewhere."""
+        if digest in self.small:
+            return self.small[digest]
+        return (
+            self.places[digest].read() if digest in self.places and not self.store.path(digest).exists() else self.store.get(digest)
+        )
+
+
+def find(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, Found]:
+    """Where each event's bytes are, by event id; the disk is asked to bring what the store has as files."""
     with database.read() as connection:
         digests = {event.id: _digests(connection, event) for event in batch}
         wanted = {digest for some in digests.values() for digest in some}
         small = _small(connection, sorted(wanted))
         places = find_places(connection, wanted - small.keys())
-    return {event_id: _load(store, small, places, some) for event_id, some in digests.items()}
+    for digest in wanted - small.keys():
+        store.hurry(digest)
+    return {number: Found(store=store, digests=some, small=small, places=places) for number, some in digests.items()}
+
+
+def fetch(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, tuple[bytes, ...] | Exception]:
+    """The bytes of each event's content, or why they cannot be had, by event id."""
+    return {event_id: read(found) for event_id, found in find(database, store, batch).items()}
+
+
+def read(found: Found) -> tuple[bytes, ...] | Exception:
+    """The bytes, or why they cannot be had; raises Temporary without the disk."""
+    try:
+        return found.read()
+    except (Broken, NotReadableError) as error:
+        return error
 
 
 def _small(connection: sa.Connection, digests: Sequence[str]) -> dict[str, bytes]:
@@ -125,21 +165,3 @@ def _digests(connection: sa.Connection, event: Event) -> list[str]:
     gathered = gathered.join(cases, cases.c.id == case_inputs.c.case_id)
     through = (cases.c.case_key == event.case_key) & (inputs.c.id <= event.inputs_through)
     return list(connection.execute(gathered.where(through).order_by(inputs.c.id)).scalars())
-
-
-def _load(
-    store: ContentStore, small: dict[str, bytes], places: dict[str, Place], digests: Sequence[str]
-) -> tuple[bytes, ...] | Exception:
-    """A content that was left in place is read there, unless the store has it from elsewhere."""
-    if not digests:
-        return Broken("it has no content")
-
-    def read(digest: str) -> bytes:
-        if digest in small:
-            return small[digest]
-        return places[digest].read() if digest in places and not store.path(digest).exists() else store.get(digest)
-
-    try:
-        return tuple(map(read, digests))
-    except (Broken, NotReadableError) as error:
-        return error

@@ -3,6 +3,8 @@
 SQLite: WAL, synchronous FULL, every write ``BEGIN IMMEDIATE``. PostgreSQL: READ COMMITTED, ``synchronous_commit`` on.
 """
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +20,9 @@ from stream.settings import BadSettingError
 
 #: How long a write waits for another's to end on SQLite, in milliseconds.
 BUSY_MILLISECONDS = 10_000
+
+#: How often it looks whether that other has ended, in seconds.
+LOOK_SECONDS = 0.0005
 
 #: PostgreSQL ends the transaction of a process that was stopped or cut off within it, so that its locks come free. In
 #: milliseconds; more than ``stream.content.SAVE_SECONDS``, since a commit at the door waits that long for its files.
@@ -57,7 +62,7 @@ class Database:
         """A transaction and its time by the database's clock; raises Temporary when the database cannot be had."""
         with _as_ours(), self.engine.connect() as connection:
             if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _begin(connection)
             yield connection, self.now(connection)
             connection.commit()
 
@@ -71,6 +76,26 @@ class Database:
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+
+
+def _begin(connection: sa.Connection) -> None:
+    """``BEGIN IMMEDIATE`` as soon as the lock is free: SQLite's own wait sleeps longer each time, up to 100 ms."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA busy_timeout=0")
+    end = time.monotonic() + BUSY_MILLISECONDS / 1000
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise sa.exc.OperationalError(None, None, error) from None
+                time.sleep(LOOK_SECONDS)
+            else:
+                break
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    connection.begin()  # so that SQLAlchemy knows of it
 
 
 def _make_engine(url: sa.URL) -> sa.Engine:

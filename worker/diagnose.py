@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from db.claim import claim, fetch
+from db.claim import Found, claim, find
 from db.engine import Database
 from db.leases import set_stage
 from db.save import hand_back, save
@@ -34,13 +34,13 @@ RETRY_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Events claimed together, with their bytes; ``done``: those ready for the device and those that already have a verdict.
+    """Events claimed together, and where their bytes are; ``done``: those ready for the device, and those with a verdict already.
 
     ``done`` is None until they are prepared.
     """
 
     events: Sequence[Event] = ()
-    found: Mapping[int, tuple[bytes, ...] | Exception] = field(default_factory=dict)
+    found: Mapping[int, Found] = field(default_factory=dict)
     fetch_seconds: float = 0.0
     done: Sequence[Ready | Judged] | None = None
 
@@ -132,7 +132,7 @@ class Diagnosis:
         self._tell_stage(claimed, "fetch")
         began = time.perf_counter()
         with self.stages.at("fetch"):
-            found = self._persist(lambda: fetch(self.database, self.store, claimed))
+            found = self._persist(lambda: find(self.database, self.store, claimed))
         if found is None:  # asked to stop while the database was away; the leases go back when the process ends
             return Batch()
         batch = Batch(events=claimed, found=found, fetch_seconds=(time.perf_counter() - began) / len(claimed))
@@ -159,15 +159,18 @@ class Diagnosis:
             self._unsure = False
 
     def _prepare(self, batch: Batch, models: Mapping[str, Model]) -> Batch:
+        """Nothing is prepared where this worker was asked to stop while the bytes could not be had."""
         self._tell_stage(batch.events, "prepare")
         with self.stages.at("prepare"):
             seconds = batch.fetch_seconds
-            done = prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=seconds)
-        return Batch(events=batch.events, done=done)
+            done = self._persist(lambda: prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=seconds))
+        return Batch(events=batch.events, done=done or ())
 
     def _judge(self, batch: Batch) -> int:
         """Infer and save one batch, prepared first where that is left to this thread."""
-        done = batch.done if batch.done is not None else self._prepare(batch, self.models).done or ()
+        done = batch.done if batch.done is not None else self._prepare(batch, self.models).done
+        if not done:
+            return 0
         self._tell_stage(batch.events, "infer")
         with self.stages.at("infer"):
             judged = [one for one in done if isinstance(one, Judged)]
@@ -195,12 +198,12 @@ class Diagnosis:
             self._persist(give)
 
     def _persist(self, do: Callable[[], T]) -> T | None:
-        """Try until the database is back; None when this worker was asked to stop before that."""
+        """Try until the database, or the disk, is back; None when this worker was asked to stop before that."""
         while True:
             try:
                 return do()
             except Temporary as error:
-                log.warning("waiting for the database: %s", error)
+                log.warning("waiting: %s", error)
                 if self.stopping():
                     return None
                 time.sleep(RETRY_SECONDS)

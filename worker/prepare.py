@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
 
+from db.claim import Found, read
 from models.card import Card
 from models.intended import match
 from models.interface import Model, Prepared
@@ -39,13 +40,15 @@ def model_name(card: Card) -> ModelName:
 
 def prepare_all(
     batch: Sequence[Event],
-    found: Mapping[int, tuple[bytes, ...] | Exception],
+    found: Mapping[int, Found],
     models: Mapping[str, Model],
     pool: Executor | None,
     *,
     fetch_seconds: float,
 ) -> list[Ready | Judged]:
-    """Prepare, in parallel where there is a pool; one bad event never fails its batch-mates.
+    """Read and prepare, in parallel where there is a pool; one bad event never fails its batch-mates.
+
+    Raises Temporary where the bytes cannot be had now, Fatal where this process must end.
 
     ``models``: digest → loaded model, in order.
     """
@@ -53,29 +56,31 @@ def prepare_all(
     return list(every(lambda event: prepare_one(event, found[event.id], models, fetch_seconds), batch))
 
 
-def prepare_one(
-    event: Event, content: tuple[bytes, ...] | Exception, models: Mapping[str, Model], fetch_seconds: float
-) -> Ready | Judged:
-    """One event's way to the model, or its verdict."""
+def prepare_one(event: Event, found: Found, models: Mapping[str, Model], fetch_seconds: float) -> Ready | Judged:
+    """One event's way to the model, or its verdict. Its bytes are read here, one event's at a time, so that they are still near."""
     began = perf_counter()
+    content = read(found)
+    read_at = perf_counter()
     card: Card | None = None
     verdict: Verdict
+
+    def seconds() -> dict[str, float]:
+        return {"fetch": fetch_seconds + read_at - began, "prepare": perf_counter() - read_at}
+
     try:
         card = match([model.card for model in models.values()], event.modality, event.facts)
         if isinstance(content, Exception):
             raise content
         model = models[card.digest]
         prepared = model.prepare(Sample(contents=content, facts=event.facts))
-        return Ready(
-            event=event, model=model, prepared=prepared, seconds={"fetch": fetch_seconds, "prepare": perf_counter() - began}
-        )
+        return Ready(event=event, model=model, prepared=prepared, seconds=seconds())
     except NotJudged as refusal:
         verdict = NotPredicted(outcome=refusal.outcome, reason=refusal.reason, model=model_name(card) if card else None)
     except Fatal:
         raise
     except Exception as error:  # noqa: BLE001 - the outermost edge of one event's preparation
         verdict = failure(event, error, "prepare")
-    return Judged(event=event, verdict=verdict, seconds={"fetch": fetch_seconds, "prepare": perf_counter() - began})
+    return Judged(event=event, verdict=verdict, seconds=seconds())
 
 
 def failure(event: Event, error: Exception, stage: str) -> Verdict:
