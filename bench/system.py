@@ -29,7 +29,7 @@ from stream.settings import Settings
 from stream.window import Window
 
 #: Threads that submit, as the connections of a feed would.
-SENDERS = 4
+SENDERS = 16
 #: Arrivals that are written together.
 GROUP = 5000
 

@@ -34,25 +34,55 @@ WEIGHTS = {"scan": 8, "note": 4, "lab": 1}
 
 
 def claim(
-    database: Database, worker_id: int, *, limit: int = FULL, queues: Sequence[str] = ALL_QUEUES, suspects: bool = True
+    database: Database,
+    worker_id: int,
+    *,
+    limit: int = FULL,
+    queues: Sequence[str] = ALL_QUEUES,
+    suspects: bool = True,
+    rung: bool = False,
 ) -> list[Event]:
     """Lease one batch, ``limit`` events at the most. ``suspects`` False: stop before a suspect.
 
-    An empty claim reads before it locks. Raises Fatal when the lease was lost, Temporary without a database.
+    An empty claim reads before it locks, unless this worker was just ``rung``. Raises Fatal when the lease was lost, Temporary
+    without a database.
     """
-    with database.read() as connection:
-        first = read_rows(connection, _candidates(tuple(queues), locked=False), now=database.now(connection), most=1)
-    if not first:
-        return []
-    most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
-    with database.write() as (connection, now):
+    if not rung:
+        with database.read() as connection:
+            if not _first(connection, queues, database.now(connection)):
+                return []
+    with database.write(durable=False) as (connection, now):
         progress(connection, now, worker_id, claimed=True)
+        first = _first(connection, queues, now)
+        if not first:
+            return []
+        most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
         rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), suspects=suspects)
         if rows:
-            values = {"state": "leased", "holder": worker_id, "fence": events.c.fence + 1, "attempts": events.c.attempts + 1}
-            mine = events.c.id.in_([row[_ID] for row in rows])
-            connection.execute(sa.update(events).where(mine).values(**values, claimed_at=now))
+            connection.execute(_LEASE, {"ids": [row[_ID] for row in rows], "worker": worker_id, "now": now})
     return [_event(row, now) for row in rows]
+
+
+_LEASE = (
+    sa.update(events)
+    .where(events.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(
+        state="leased",
+        holder=sa.bindparam("worker"),
+        fence=events.c.fence + 1,
+        attempts=events.c.attempts + 1,
+        claimed_at=sa.bindparam("now"),
+    )
+)
+
+
+def is_full(batch: Sequence[Event]) -> bool:
+    """Whether more may have waited than the claim took."""
+    return sum(WEIGHTS[event.modality] for event in batch) > FULL - max(WEIGHTS.values())
+
+
+def _first(connection: sa.Connection, queues: Sequence[str], now: datetime) -> Sequence[Row]:
+    return read_rows(connection, _candidates(tuple(queues), locked=False), now=now, most=1)
 
 
 @cache

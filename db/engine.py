@@ -1,6 +1,7 @@
 """One way to a connection: short reads, and writes that hold the database for as short as they can.
 
-SQLite: WAL, synchronous FULL, every write ``BEGIN IMMEDIATE``. PostgreSQL: READ COMMITTED, ``synchronous_commit`` on.
+SQLite: WAL, synchronous FULL, every write ``BEGIN IMMEDIATE``. PostgreSQL: READ COMMITTED, ``synchronous_commit`` on. Leases
+and heartbeats alone do not wait for the disk.
 """
 
 import sqlite3
@@ -58,19 +59,30 @@ class Database:
             connection.rollback()
 
     @contextmanager
-    def write(self) -> Iterator[tuple[sa.Connection, datetime]]:
-        """A transaction and its time by the database's clock; raises Temporary when the database cannot be had."""
+    def write(self, *, durable: bool = True) -> Iterator[tuple[sa.Connection, datetime]]:
+        """A transaction and its time by the database's clock; raises Temporary when the database cannot be had.
+
+        ``durable`` False: others see it, but the commit does not wait for the disk. For what a machine, or a database's server,
+        may forget when it crashes: a lease that was forgotten is an event that waits again.
+        """
         with _as_ours(), self.engine.connect() as connection:
             if self.is_sqlite:
-                _begin(connection)
-            yield connection, self.now(connection)
+                _begin(connection, durable=durable)
+            yield connection, self.now(connection) if durable else self._now_hastily(connection)
             connection.commit()
 
     def now(self, connection: sa.Connection) -> datetime:
         """The database's clock; for SQLite that is this machine's."""
         if self.is_sqlite:
             return datetime.now(UTC)
-        now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        now: datetime = connection.execute(_NOW).scalar_one()
+        return now.astimezone(UTC)
+
+    def _now_hastily(self, connection: sa.Connection) -> datetime:
+        """The same, and on the same way that this transaction's commit shall not wait."""
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        now: datetime = connection.execute(_NOW_HASTILY).scalar_one()
         return now.astimezone(UTC)
 
     def close(self) -> None:
@@ -78,9 +90,14 @@ class Database:
         self.engine.dispose()
 
 
-def _begin(connection: sa.Connection) -> None:
+_NOW = sa.select(sa.func.clock_timestamp())
+_NOW_HASTILY = sa.select(sa.func.clock_timestamp(), sa.func.set_config("synchronous_commit", "off", sa.true()))
+
+
+def _begin(connection: sa.Connection, *, durable: bool) -> None:
     """``BEGIN IMMEDIATE`` as soon as the lock is free: SQLite's own wait sleeps longer each time, up to 100 ms."""
     driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
     driver.execute("PRAGMA busy_timeout=0")
     end = time.monotonic() + BUSY_MILLISECONDS / 1000
     try:

@@ -69,7 +69,7 @@ def said_of(connection: sa.Connection, event_id: int) -> list[Said]:
 
 def said_in(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Said]:
     """Those predictions, each with its event and what it found."""
-    names = [one.name for one in fields(Event) if one.name != "alone"]
+    names = [one.name for one in fields(Event) if one.name not in ("suspect", "alone")]
     own = (predictions.c.id.label("prediction_id"), predictions.c.model, predictions.c.model_digest)
     query = sa.select(*own, *[events.c[name] for name in names]).join(events, events.c.id == predictions.c.event_id)
     rows = connection.execute(query.where(which).order_by(predictions.c.id)).mappings().all()

@@ -53,7 +53,7 @@ def end_earlier(connection: sa.Connection, now: datetime, *, name: str, host: st
 
 def renew(connection: sa.Connection, now: datetime, worker_id: int, *, stage: str) -> None:
     """Renew a lease; raises Fatal when it has been ended by a keeper: this process must not go on."""
-    _write_alive(connection, worker_id, {"lease_until": now + LEASE, "stage": stage})
+    _write_alive(connection, _RENEW, worker=worker_id, until=now + LEASE, reached=stage)
 
 
 def progress(connection: sa.Connection, now: datetime, worker_id: int, *, claimed: bool = False) -> None:
@@ -61,13 +61,18 @@ def progress(connection: sa.Connection, now: datetime, worker_id: int, *, claime
 
     Its row is held until the transaction ends, so that no keeper ends it meanwhile.
     """
-    _write_alive(connection, worker_id, {"progress_at": now} | ({"claimed_at": now} if claimed else {}))
+    _write_alive(connection, _CLAIMED if claimed else _PROGRESS, worker=worker_id, now=now)
 
 
-def _write_alive(connection: sa.Connection, worker_id: int, values: dict[str, Any]) -> None:
-    alive = (workers.c.id == worker_id) & workers.c.ended_at.is_(None)
-    if not connection.execute(sa.update(workers).where(alive).values(values)).rowcount:
+def _write_alive(connection: sa.Connection, statement: sa.Update, **values: Any) -> None:
+    if not connection.execute(statement, values).rowcount:
         raise Fatal("the lease was lost")
+
+
+_ALIVE = sa.update(workers).where(workers.c.id == sa.bindparam("worker"), workers.c.ended_at.is_(None))
+_RENEW = _ALIVE.values(lease_until=sa.bindparam("until"), stage=sa.bindparam("reached"))
+_PROGRESS = _ALIVE.values(progress_at=sa.bindparam("now"))
+_CLAIMED = _ALIVE.values(progress_at=sa.bindparam("now"), claimed_at=sa.bindparam("now"))
 
 
 def set_stage(connection: sa.Connection, worker_id: int, stage: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from db.claim import Found, claim, find
+from db.claim import Found, claim, find, is_full
 from db.engine import Database
 from db.leases import set_stage
 from db.save import hand_back, save
@@ -86,9 +86,11 @@ class Diagnosis:
     def run(self) -> int:
         """Judge until nothing waits or this worker is asked to stop; returns how many events were saved.
 
+        The next batch is claimed ahead only behind a full one: else it would be a small one while more is on its way.
         Raises Fatal when the lease or the device is lost.
         """
         saved = 0
+        rung = True
         ahead: Future[Batch] | None = None
         try:
             while not self.stopping():
@@ -97,12 +99,13 @@ class Diagnosis:
                 ahead = None
                 if not batch.events:
                     self._release_strays()
-                    batch = self._take(suspects=True)
+                    batch = self._take(suspects=True, rung=rung)
+                    rung = False
                 if not batch.events:
                     if self._unsure:
                         continue
                     break
-                if not batch.suspect and not self._unsure:
+                if is_full(batch.events) and not batch.suspect and not self._unsure:
                     ahead = self._ahead.submit(self._take, suspects=False)
                 saved += self._judge(batch)
         finally:
@@ -121,11 +124,11 @@ class Diagnosis:
         with self.stages.at("load"):
             self.models = self.renew() or self.models
 
-    def _take(self, *, suspects: bool) -> Batch:
+    def _take(self, *, suspects: bool, rung: bool = False) -> Batch:
         """Claim and fetch one batch, and prepare it where there are threads for that."""
         models = self.models  # others may become active meanwhile
         with self.stages.at("claim"):
-            claimed = self._persist(lambda: self._claim(suspects=suspects))
+            claimed = self._persist(lambda: self._claim(suspects=suspects, rung=rung))
         if not claimed:
             return Batch()
         self._pass_on(claimed)
@@ -138,9 +141,9 @@ class Diagnosis:
         batch = Batch(events=claimed, found=found, fetch_seconds=(time.perf_counter() - began) / len(claimed))
         return self._prepare(batch, models) if self._pool else batch
 
-    def _claim(self, *, suspects: bool) -> list[Event]:
+    def _claim(self, *, suspects: bool, rung: bool) -> list[Event]:
         try:
-            return claim(self.database, self.worker_id, queues=self.queues, suspects=suspects)
+            return claim(self.database, self.worker_id, queues=self.queues, suspects=suspects, rung=rung)
         except Temporary:
             self._unsure = True
             raise
@@ -219,7 +222,7 @@ class Diagnosis:
             self._persist(lambda: self._set_stage(stage))
 
     def _set_stage(self, stage: str) -> None:
-        with self.database.write() as (connection, _):
+        with self.database.write(durable=False) as (connection, _):
             set_stage(connection, self.worker_id, stage)
 
     def _observe(self, judged: Sequence[Judged], now: datetime, save_seconds: float) -> None:

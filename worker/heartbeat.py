@@ -75,7 +75,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         try:
-            with self.database.write() as (connection, now):
+            with self.database.write(durable=False) as (connection, now):
                 renew(connection, now, self.worker_id, stage=self.stages.current())
                 self._slot.write(connection, now, self.measures.samples())
             self._listen()

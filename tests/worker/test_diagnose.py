@@ -109,13 +109,17 @@ def test_a_worker_whose_lease_was_ended_stops_at_once(sqlite: Database, store: C
     assert rows(sqlite, predictions) == []
 
 
-def test_a_suspect_is_judged_alone_and_says_its_stage(sqlite: Database, store: ContentStore, redis_url: str):
+@pytest.mark.parametrize(("crashes", "batches"), [(0, [2]), (1, [1, 1])])
+def test_suspects_are_judged_together_and_after_another_crash_alone(
+    sqlite: Database, store: ContentStore, redis_url: str, crashes: int, batches: list[int]
+):
     send(sqlite, "fine", "fine")
     with sqlite.write() as (connection, _):
-        connection.execute(sa.update(events).values(suspect=True))
+        connection.execute(sa.update(events).values(suspect=True, crashes=crashes))
+    send(sqlite, "fresh")
     model = SmallModel()
     worker_on(sqlite, store, redis_url, model).run()
-    assert model.batches == [1, 1]
+    assert model.batches == [*batches, 1]
 
 
 def test_what_is_observed_counts_each_event_once(sqlite: Database, store: ContentStore, redis_url: str):
