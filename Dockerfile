@@ -24,7 +24,8 @@ RUN pip install -c src/constraints.txt -r requirements-producer.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl
 USER dxstream
-ENV DXSTREAM_HOME=/home/dxstream/data
+# Many threads with large buffers: glibc's arenas, one a thread, would hold on to what each once needed.
+ENV DXSTREAM_HOME=/home/dxstream/data MALLOC_ARENA_MAX=2
 ENTRYPOINT ["dxstream"]
 
 # TORCH_ARGS: for instance the index of PyTorch's CPU builds, for workers without a GPU.
@@ -36,5 +37,6 @@ RUN pip install -c src/constraints.txt -r requirements-worker.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl
 USER dxstream
-ENV DXSTREAM_HOME=/home/dxstream/data
+# What a batch has freed stays with the process (dxstream/up.py), in bytes.
+ENV DXSTREAM_HOME=/home/dxstream/data MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TOP_PAD_=67108864
 ENTRYPOINT ["dxstream"]

@@ -52,14 +52,27 @@ def claim(
             if not _first(connection, queues, database.now(connection)):
                 return []
     with database.write(durable=False) as (connection, now):
-        progress(connection, now, worker_id, claimed=True)
-        first = _first(connection, queues, now)
-        if not first:
-            return []
-        most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
-        rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), suspects=suspects)
-        if rows:
-            connection.execute(_LEASE, {"ids": [row[_ID] for row in rows], "worker": worker_id, "now": now})
+        return claim_within(connection, now, worker_id, limit=limit, queues=queues, suspects=suspects)
+
+
+def claim_within(
+    connection: sa.Connection,
+    now: datetime,
+    worker_id: int,
+    *,
+    limit: int = FULL,
+    queues: Sequence[str] = ALL_QUEUES,
+    suspects: bool = True,
+) -> list[Event]:
+    """The same within a transaction. Raises Fatal when the lease was lost."""
+    progress(connection, now, worker_id, claimed=True)
+    first = _first(connection, queues, now)
+    if not first:
+        return []
+    most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
+    rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), suspects=suspects)
+    if rows:
+        connection.execute(_LEASE, {"ids": [row[_ID] for row in rows], "worker": worker_id, "now": now})
     return [_event(row, now) for row in rows]
 
 

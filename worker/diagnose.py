@@ -1,28 +1,31 @@
-"""The life of a batch: claim, fetch, prepare, infer, save; the next one is prepared while the device is busy."""
+"""The life of a batch: claim, fetch, prepare, infer, save; the ledger's work is done while the device is busy with the next."""
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from db.claim import Found, claim, find, is_full
+import sqlalchemy as sa
+
+from db.claim import Found, claim, claim_within, find, is_full
 from db.engine import Database
 from db.leases import set_stage
 from db.save import hand_back, save
 from models.interface import Model
 from stream.content import ContentStore
 from stream.errors import Temporary
-from stream.event import Event, Judged, NotPredicted, Predicted
+from stream.event import Event, Judged
 from stream.metrics import Measures
 from stream.queues import ALL_QUEUES, queue_name
 from stream.ring import Bell
 from worker.infer import judge_all
+from worker.observe import observe
 from worker.prepare import Ready, prepare_all
 from worker.stages import Stages
-from worker.tell import tell
 
 log = logging.getLogger(__name__)
 
@@ -74,44 +77,45 @@ class Diagnosis:
     explained: Callable[[], Collection[str]] = tuple
 
     def __post_init__(self) -> None:
-        """Threads that decode, and one that works ahead of the device.
+        """Threads that decode, and one for the ledger, which works beside the device.
 
         A worker that has one core for all claims and fetches ahead, and prepares in its main thread: two threads that share
         a core take turns at the interpreter, which cost a scan a tenth of its time (docs/decisions/0016).
         """
         self._pool = ThreadPoolExecutor(self.prepare_threads, thread_name_prefix="prepare") if self.prepare_threads > 1 else None
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._unsaved: list[Judged] = []
+        self._saved = 0
         self._unsure = False  # whether a claim may have been committed without our knowing
 
     def run(self) -> int:
         """Judge until nothing waits or this worker is asked to stop; returns how many events were saved.
 
-        The next batch is claimed ahead only behind a full one: else it would be a small one while more is on its way.
-        Raises Fatal when the lease or the device is lost.
+        While a full batch is judged the one before it is saved and the next one claimed. Behind a smaller one nothing is claimed
+        ahead: that would be a small one too, while more is on its way. Raises Fatal when the lease or the device is lost.
         """
-        saved = 0
-        rung = True
+        self._saved, rung = 0, True
+        batch = Batch()
         ahead: Future[Batch] | None = None
         try:
             while not self.stopping():
-                self._renew()
-                batch = ahead.result() if ahead else Batch()
-                ahead = None
                 if not batch.events:
+                    self._save_rest()
                     self._release_strays()
-                    batch = self._take(suspects=True, rung=rung)
-                    rung = False
-                if not batch.events:
-                    if self._unsure:
-                        continue
+                    batch, rung = self._take(rung=rung), False
+                if batch.events:
+                    ahead = self._look_ahead(batch)
+                    current, batch = batch, Batch()
+                    self._unsaved = self._judge(current)
+                    batch, ahead = ahead.result() if ahead else Batch(), None
+                elif not self._unsure:
                     break
-                if is_full(batch.events) and not batch.suspect and not self._unsure:
-                    ahead = self._ahead.submit(self._take, suspects=False)
-                saved += self._judge(batch)
         finally:
             if ahead:
-                self._give_back(ahead.result())
-        return saved
+                batch = ahead.result()
+            self._save_rest()
+            self._give_back(batch)
+        return self._saved
 
     def close(self) -> None:
         """End the threads."""
@@ -120,15 +124,41 @@ class Diagnosis:
             self._pool.shutdown()
 
     def _renew(self) -> None:
-        """Answer with the cards that are active now; a batch that was prepared ahead keeps the model that it was prepared for."""
+        """Judge with the cards that are active now; a batch that was prepared ahead keeps the model that it was prepared for."""
         with self.stages.at("load"):
             self.models = self.renew() or self.models
 
-    def _take(self, *, suspects: bool, rung: bool = False) -> Batch:
-        """Claim and fetch one batch, and prepare it where there are threads for that."""
+    def _take(self, *, suspects: bool = True, rung: bool = False) -> Batch:
+        """Claim and find one batch, and prepare it where there are threads for that."""
         models = self.models  # others may become active meanwhile
         with self.stages.at("claim"):
             claimed = self._persist(lambda: self._claim(suspects=suspects, rung=rung))
+        return self._found(claimed or (), models)
+
+    def _look_ahead(self, batch: Batch) -> "Future[Batch] | None":
+        """Begin what the ledger's thread does while this batch is judged."""
+        self._renew()
+        if is_full(batch.events) and not batch.suspect and not self._unsure:
+            judged, self._unsaved = self._unsaved, []
+            return self._ahead.submit(self._turn, judged)
+        self._save_rest()
+        return None
+
+    def _turn(self, judged: Sequence[Judged]) -> Batch:
+        """On the ledger's thread: save the batch before, and claim the next in the same transaction."""
+        if not judged:
+            return self._take(suspects=False)
+        models = self.models
+        began = time.perf_counter()
+        with self.stages.at("save"):
+            answer = self._persist(lambda: self._save_and_claim(judged))
+        if answer is None:
+            return Batch()
+        ids, now, claimed = answer
+        self._count(judged, ids, now, began)
+        return self._found(claimed, models)
+
+    def _found(self, claimed: Sequence[Event], models: Mapping[str, Model]) -> Batch:
         if not claimed:
             return Batch()
         self._pass_on(claimed)
@@ -142,8 +172,19 @@ class Diagnosis:
         return self._prepare(batch, models) if self._pool else batch
 
     def _claim(self, *, suspects: bool, rung: bool) -> list[Event]:
-        try:
+        with self._in_doubt():
             return claim(self.database, self.worker_id, queues=self.queues, suspects=suspects, rung=rung)
+
+    def _save_and_claim(self, judged: Sequence[Judged]) -> tuple[set[int], datetime, list[Event]]:
+        with self._in_doubt(), self.database.write() as (connection, now):
+            ids = self._save_within(connection, now, judged)
+            return ids, now, claim_within(connection, now, self.worker_id, queues=self.queues, suspects=False)
+
+    @contextmanager
+    def _in_doubt(self) -> Iterator[None]:
+        """A claim that failed may have been committed all the same."""
+        try:
+            yield
         except Temporary:
             self._unsure = True
             raise
@@ -169,28 +210,33 @@ class Diagnosis:
             done = self._persist(lambda: prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=seconds))
         return Batch(events=batch.events, done=done or ())
 
-    def _judge(self, batch: Batch) -> int:
-        """Infer and save one batch, prepared first where that is left to this thread."""
+    def _judge(self, batch: Batch) -> list[Judged]:
+        """Infer one batch, prepared first where that is left to this thread."""
         done = batch.done if batch.done is not None else self._prepare(batch, self.models).done
         if not done:
-            return 0
+            return []
         self._tell_stage(batch.events, "infer")
         with self.stages.at("infer"):
             judged = [one for one in done if isinstance(one, Judged)]
-            judged += judge_all([one for one in done if isinstance(one, Ready)])
+            return judged + judge_all([one for one in done if isinstance(one, Ready)])
+
+    def _save_rest(self) -> None:
+        """Save what is judged and not yet saved; it is let go where this worker was asked to stop while the database was away."""
+        judged, self._unsaved = self._unsaved, []
+        if not judged:
+            return
         began = time.perf_counter()
         with self.stages.at("save"):
             answer = self._persist(lambda: self._save(judged))
-        if answer is None:
-            return 0
-        saved, now = answer
-        self._observe([one for one in judged if one.event.id in saved], now, (time.perf_counter() - began) / len(judged))
-        return len(saved)
+        if answer is not None:
+            self._count(judged, *answer, began)
 
     def _save(self, judged: Sequence[Judged]) -> tuple[set[int], datetime]:
         with self.database.write() as (connection, now):
-            ids = save(connection, now, self.worker_id, judged, device=self.device, slot=self.slot, explained=self.explained())
-            return ids, now
+            return self._save_within(connection, now, judged), now
+
+    def _save_within(self, connection: sa.Connection, now: datetime, judged: Sequence[Judged]) -> set[int]:
+        return save(connection, now, self.worker_id, judged, device=self.device, slot=self.slot, explained=self.explained())
 
     def _give_back(self, batch: Batch) -> None:
         def give() -> int:
@@ -225,28 +271,8 @@ class Diagnosis:
         with self.database.write(durable=False) as (connection, _):
             set_stage(connection, self.worker_id, stage)
 
-    def _observe(self, judged: Sequence[Judged], now: datetime, save_seconds: float) -> None:
-        """The batch's stages, latencies and sizes, a modality at a time; then single events in the log."""
-        for modality in {one.event.modality for one in judged}:
-            mine = [one for one in judged if one.event.modality == modality]
-            self.measures.observe("dxstream_batch_size", len(mine), modality=modality)
-            stages = {
-                **{stage: [one.seconds[stage] for one in mine if stage in one.seconds] for stage in ("fetch", "prepare", "infer")},
-                "gather": [one.event.gather_seconds or 0.0 for one in mine],
-                "wait": [one.event.waited_seconds for one in mine],
-                "save": [save_seconds] * len(mine),
-            }
-            for stage, values in stages.items():
-                if values:
-                    self.measures.observe_all("dxstream_stage_seconds", values, modality=modality, stage=stage)
-            self._observe_latency(modality, [one.event for one in mine if isinstance(one.verdict, Predicted | NotPredicted)], now)
-        for one in judged:
-            tell(one, now)
-
-    def _observe_latency(self, modality: str, done: Sequence[Event], now: datetime) -> None:
-        for lane in {event.lane for event in done}:
-            latencies = [(now - event.received_at).total_seconds() for event in done if event.lane == lane]
-            self.measures.observe_all("dxstream_latency_seconds", latencies, modality=modality, lane=lane)
-        turnarounds = [(now - event.acquired_at).total_seconds() for event in done if event.acquired_at]
-        if turnarounds:
-            self.measures.observe_all("dxstream_turnaround_seconds", turnarounds, modality=modality)
+    def _count(self, judged: Sequence[Judged], ids: Collection[int], now: datetime, began: float) -> None:
+        seconds = (time.perf_counter() - began) / len(judged)
+        saved = [one for one in judged if one.event.id in ids]
+        self._saved += len(saved)
+        observe(self.measures, saved, now, seconds)

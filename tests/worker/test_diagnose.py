@@ -1,6 +1,10 @@
 """The life of a batch, on real databases, with a small model."""
 
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +14,7 @@ from db.engine import Database
 from db.leases import end_worker
 from db.report import status
 from db.tables import events, predictions
+from models.interface import Prepared, Scores
 from stream.content import ContentStore
 from stream.errors import Fatal
 from worker.prepare import MAX_FAILURES
@@ -23,6 +28,21 @@ def store(tmp_path: Path) -> ContentStore:
 def rows(database: Database, table: sa.Table = events):
     with database.read() as connection:
         return connection.execute(sa.select(table).order_by(table.c.id)).mappings().all()
+
+
+def count_commits(database: Database) -> Callable[[], int]:
+    """How many transactions that wrote have been committed since."""
+    seen: list[object] = []
+    write = database.write
+
+    @contextmanager
+    def counted(**how: bool) -> Iterator[Any]:
+        with write(**how) as opened:
+            yield opened
+        seen.append(None)
+
+    database.write = counted  # type: ignore[method-assign,assignment]
+    return lambda: len(seen)
 
 
 def test_everything_that_waits_is_judged_and_the_numbers_add_up(database: Database, store: ContentStore, redis_url: str):
@@ -97,6 +117,54 @@ def test_a_worker_that_is_asked_to_stop_hands_back_what_it_prepared_ahead(sqlite
     assert worker_on(sqlite, store, redis_url, stopping=lambda: next(asked)).run() == 32
     assert {row["state"] for row in rows(sqlite)} == {"done", "waiting"}
     assert not any(row["suspect"] for row in rows(sqlite))
+
+
+def test_a_batch_is_saved_and_the_next_but_one_claimed_in_one_transaction(database: Database, store: ContentStore, redis_url: str):
+    send(database, *["fine"] * 32 * 5)
+    commits = count_commits(database)
+    assert worker_on(database, store, redis_url).run() == 32 * 5
+    assert {row["state"] for row in rows(database)} == {"done"}
+    assert len(rows(database, predictions)) == 32 * 5
+    assert (
+        commits() <= 1 + 7 + 1
+    )  # enlist; the first two claims, four saves that claim, the last save; one claim that finds nothing
+
+
+def test_what_comes_while_a_small_batch_is_judged_is_claimed_together_after_it(
+    sqlite: Database, store: ContentStore, redis_url: str
+):
+    send(sqlite, "fine", "fine")
+    model = SmallModel()
+    infer = model.infer
+
+    def slowly(batch: Sequence[Prepared]) -> list[Scores]:
+        if not model.batches:
+            send(sqlite, "late", "late")
+            time.sleep(0.2)  # long enough for a claim ahead
+            send(sqlite, "later", "later")
+        return infer(batch)
+
+    model.infer = slowly  # type: ignore[method-assign]
+    worker_on(sqlite, store, redis_url, model).run()
+    assert model.batches == [2, 4]
+
+
+def test_a_worker_that_fails_with_a_batch_in_hand_saves_the_one_before_and_hands_back_the_one_behind(
+    sqlite: Database, store: ContentStore, redis_url: str
+):
+    send(sqlite, *["fine"] * 100)
+    model = SmallModel()
+    infer = model.infer
+
+    def fail(batch: Sequence[Prepared]) -> list[Scores]:
+        if len(model.batches) >= 4:  # the second batch of 32
+            raise KeyError("nobody expected this")
+        return infer(batch)
+
+    model.infer = fail  # type: ignore[method-assign]
+    with pytest.raises(KeyError):
+        worker_on(sqlite, store, redis_url, model).run()
+    assert [sum(row["state"] == state for row in rows(sqlite)) for state in ("done", "leased", "waiting")] == [32, 32, 36]
 
 
 def test_a_worker_whose_lease_was_ended_stops_at_once(sqlite: Database, store: ContentStore, redis_url: str):
