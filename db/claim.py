@@ -91,7 +91,8 @@ _LEASE = (
 
 def is_full(batch: Sequence[Event]) -> bool:
     """Whether more may have waited than the claim took."""
-    return sum(WEIGHTS[event.modality] for event in batch) > FULL - max(WEIGHTS.values())
+    weight = sum(WEIGHTS[event.modality] for event in batch)
+    return weight > FULL - max(WEIGHTS.values()) or len(batch) >= FULL // WEIGHTS[batch[0].modality]
 
 
 def _first(connection: sa.Connection, queues: Sequence[str], now: datetime) -> Sequence[Row]:

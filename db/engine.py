@@ -97,22 +97,30 @@ _NOW_HASTILY = sa.select(sa.func.clock_timestamp(), sa.func.set_config("synchron
 def _begin(connection: sa.Connection, *, durable: bool) -> None:
     """``BEGIN IMMEDIATE`` as soon as the lock is free: SQLite's own wait sleeps longer each time, up to 100 ms."""
     driver: Any = connection.connection.driver_connection
-    driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-    driver.execute("PRAGMA busy_timeout=0")
     end = time.monotonic() + BUSY_MILLISECONDS / 1000
     try:
-        while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                    raise sa.exc.OperationalError(None, None, error) from None
+        driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        driver.execute("PRAGMA busy_timeout=0")
+        try:
+            while not _begun(driver):
+                if time.monotonic() > end:
+                    raise Temporary("the database is busy")
                 time.sleep(LOOK_SECONDS)
-            else:
-                break
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    except sqlite3.Error as error:
+        raise sa.exc.DBAPIError.instance("BEGIN", None, error, sqlite3.Error, dialect=connection.dialect) from None
     connection.begin()  # so that SQLAlchemy knows of it
+
+
+def _begun(driver: sqlite3.Connection) -> bool:
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def _make_engine(url: sa.URL) -> sa.Engine:

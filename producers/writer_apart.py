@@ -12,14 +12,17 @@ The two ends talk over a pair of sockets, one group at a time::
 The process ends when the intake's end closes, however that happens: what was not committed by then was not answered either.
 """
 
+import logging
 import pickle
 import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import TracebackType
 from typing import Any
 
 from db.accept import Accepted, accept
@@ -29,6 +32,8 @@ from stream.arrival import Arrival
 from stream.content import SAVE_SECONDS
 from stream.errors import DxstreamError, Temporary
 from stream.window import Window
+
+log = logging.getLogger(__name__)
 
 #: A writer that says nothing for so long is ended, in seconds; more than any wait of a driver.
 PATIENCE = 60.0
@@ -53,6 +58,7 @@ class WriteApart:
         self._setup = Setup(url=url, slot=slot, window=window)
         self._process: subprocess.Popen[bytes] | None = None
         self._peer: Connection | None = None
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -62,19 +68,21 @@ class WriteApart:
     def start(self) -> None:
         """Start the process and wait until it is ready; where it does not come up, the first group tries again."""
         try:
-            self._peer = self._begin()
+            self._come_up()
         except (EOFError, OSError):
-            self.close()
+            self._end()
 
     def write(self, arrivals: Sequence[Arrival], waited: Sequence[float]) -> Accepted:
         """See ``producers.writer.Writer``. Also Temporary when the process ended: whether it had committed is not known then."""
         group = pickle.dumps((arrivals, waited), pickle.HIGHEST_PROTOCOL)
         try:
+            self._come_up()
             answer = self._ask(group)
             if answer is None:
                 answer = self._ask(pickle.dumps(_unsaved(arrivals)))
         except (EOFError, OSError) as error:
-            self.close()
+            log.warning("the process that writes the ledger has ended: error=%s", type(error).__name__)
+            self._end()
             raise Temporary("the process that writes the ledger has ended") from error
         if isinstance(answer, Exception):
             raise answer
@@ -82,36 +90,50 @@ class WriteApart:
         return accepted
 
     def close(self) -> None:
+        """No more groups: the process ends, and a group that is still being written fails. May be called on another thread."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         """End the process, and kill it where it does not end."""
-        if self._peer:
-            self._peer.close()
-        if self._process:
-            try:
-                self._process.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        peer, process = self._peer, self._process
         self._peer = self._process = None
+        if peer:
+            peer.close()
+        if process:
+            try:
+                process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def _ask(self, message: bytes) -> Any:
-        if self._peer is None:
-            self._peer = self._begin()
-        self._peer.send_bytes(message)
-        if not self._peer.poll(PATIENCE):
+        peer = self._peer
+        if peer is None:
+            raise EOFError
+        peer.send_bytes(message)
+        if not peer.poll(PATIENCE):
             raise TimeoutError("the writer is silent")
-        return pickle.loads(self._peer.recv_bytes())  # noqa: S301 - our own process
+        return pickle.loads(peer.recv_bytes())  # noqa: S301 - our own process
 
-    def _begin(self) -> Connection:
+    def _come_up(self) -> None:
+        """Unless it runs: one that died while nothing came costs no group."""
+        if self._process and self._process.poll() is not None:
+            log.warning("the process that writes the ledger ended with %d; it is started again", self._process.returncode)
+            self._end()
+        if self._process:
+            return
+        if self._closed:
+            raise EOFError
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "producers.writer_apart", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
-        peer = Connection(ours.detach())
-        peer.send(self._setup)
-        if not peer.poll(PATIENCE):
+        self._peer = Connection(ours.detach())
+        self._peer.send(self._setup)
+        if not self._peer.poll(PATIENCE):
             raise TimeoutError("the writer does not come up")
-        peer.recv()
-        return peer
+        self._peer.recv()
 
 
 def _unsaved(arrivals: Sequence[Arrival]) -> DxstreamError | None:
@@ -124,26 +146,37 @@ def _unsaved(arrivals: Sequence[Arrival]) -> DxstreamError | None:
     return None
 
 
+class _PeerGoneError(Exception):
+    """The intake has ended: nobody will be answered, so nothing is committed."""
+
+
 def main() -> None:
     """The writer's end. It is ended by its peer alone, so that a signal to the whole group cuts no commit short."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _tell
+    warnings.simplefilter("ignore")  # their text may hold what was sent
+    logging.basicConfig(level=logging.CRITICAL, handlers=[logging.NullHandler()])
     peer = Connection(int(sys.argv[1]))
-    setup: Setup = peer.recv()
-    database = Database(setup.url)
     try:
+        setup: Setup = peer.recv()
+        database = Database(setup.url)
         peer.send("ready")
         while True:
-            arrivals, waited = pickle.loads(peer.recv_bytes())  # noqa: S301 - from our own intake
-            peer.send_bytes(pickle.dumps(_write(database, setup, arrivals, waited, peer), pickle.HIGHEST_PROTOCOL))
-    except (EOFError, OSError):
-        database.close()
+            message = peer.recv_bytes()
+            peer.send_bytes(pickle.dumps(_answer(database, setup, message, peer), pickle.HIGHEST_PROTOCOL))
+    except (EOFError, OSError, _PeerGoneError):
+        return
 
 
-def _write(
-    database: Database, setup: Setup, arrivals: Sequence[Arrival], waited: Sequence[float], peer: Connection
-) -> Accepted | DxstreamError:
+def _tell(kind: type[BaseException], _error: BaseException, _trace: TracebackType | None) -> None:
+    """Of an error that nobody caught its kind alone."""
+    sys.stderr.write(f"the process that writes the ledger ends: {kind.__name__}\n")
+
+
+def _answer(database: Database, setup: Setup, message: bytes, peer: Connection) -> Accepted | DxstreamError:
     try:
+        arrivals, waited = pickle.loads(message)  # noqa: S301 - from our own intake
         with database.write() as (connection, now):
             accepted = accept(connection, now, arrivals, slot=setup.slot, window=setup.window, waited=waited)
             if any(arrival.content.on_its_way for arrival in arrivals):
@@ -151,7 +184,7 @@ def _write(
             return accepted
     except DxstreamError as error:
         return error
-    except (EOFError, OSError):
+    except _PeerGoneError:
         raise
     except Exception as error:  # noqa: BLE001 - the loop's outer edge: no input may end the writer
         return NotWritten(type(error).__name__)
@@ -159,10 +192,14 @@ def _write(
 
 def _hear_of_files(peer: Connection) -> None:
     """Raises what kept a file of the group from being durable; without a word the process ends, and its transaction with it."""
-    peer.send(None)
-    if not peer.poll(SAVE_SECONDS + _GRACE_SECONDS):
-        raise EOFError
-    if (error := peer.recv()) is not None:
+    try:
+        peer.send(None)
+        if not peer.poll(SAVE_SECONDS + _GRACE_SECONDS):
+            raise _PeerGoneError
+        error = peer.recv()
+    except (EOFError, OSError) as gone:
+        raise _PeerGoneError from gone
+    if error is not None:
         raise error
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import uuid
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,14 +111,12 @@ class ContentStore:
 
     def hurry(self, digest: str) -> None:
         """Have the disk bring a file into memory, without waiting for it: it was written past the page cache."""
-        try:
+        with suppress(OSError):  # whoever reads it hears why
             descriptor = os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return  # whoever reads it hears why
-        try:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(descriptor)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(descriptor)
 
     def path(self, digest: str) -> Path:
         """Where the content of this digest lies. 256 folders: with more, most files would need a new one and its fsyncs."""

@@ -99,6 +99,7 @@ class Diagnosis:
         ahead: Future[Batch] | None = None
         try:
             while not self.stopping():
+                self._renew()
                 if not batch.events:
                     self._save_rest()
                     self._release_strays()
@@ -111,11 +112,16 @@ class Diagnosis:
                 elif not self._unsure:
                     break
         finally:
-            if ahead:
-                batch = ahead.result()
+            self._end_turn(batch, ahead)
+        return self._saved
+
+    def _end_turn(self, batch: Batch, ahead: "Future[Batch] | None") -> None:
+        """Save what is judged, whatever became of the batch behind it, and hand that one back."""
+        try:
+            batch = ahead.result() if ahead else batch
+        finally:
             self._save_rest()
             self._give_back(batch)
-        return self._saved
 
     def close(self) -> None:
         """End the threads."""
@@ -137,7 +143,6 @@ class Diagnosis:
 
     def _look_ahead(self, batch: Batch) -> "Future[Batch] | None":
         """Begin what the ledger's thread does while this batch is judged."""
-        self._renew()
         if is_full(batch.events) and not batch.suspect and not self._unsure:
             judged, self._unsaved = self._unsaved, []
             return self._ahead.submit(self._turn, judged)
@@ -205,10 +210,12 @@ class Diagnosis:
     def _prepare(self, batch: Batch, models: Mapping[str, Model]) -> Batch:
         """Nothing is prepared where this worker was asked to stop while the bytes could not be had."""
         self._tell_stage(batch.events, "prepare")
-        with self.stages.at("prepare"):
-            seconds = batch.fetch_seconds
-            done = self._persist(lambda: prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=seconds))
-        return Batch(events=batch.events, done=done or ())
+
+        def prepare() -> list[Ready | Judged]:
+            with self.stages.at("prepare"):  # each try has a deadline of its own
+                return prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=batch.fetch_seconds)
+
+        return Batch(events=batch.events, done=self._persist(prepare) or ())
 
     def _judge(self, batch: Batch) -> list[Judged]:
         """Infer one batch, prepared first where that is left to this thread."""
@@ -268,7 +275,7 @@ class Diagnosis:
             self._persist(lambda: self._set_stage(stage))
 
     def _set_stage(self, stage: str) -> None:
-        with self.database.write(durable=False) as (connection, _):
+        with self.database.write() as (connection, _):
             set_stage(connection, self.worker_id, stage)
 
     def _count(self, judged: Sequence[Judged], ids: Collection[int], now: datetime, began: float) -> None:

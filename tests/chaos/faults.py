@@ -188,6 +188,7 @@ STEPS = ("store", "commit", "ring", "answer", "any time")
 def kill_intake(stage: Stage, step: str) -> float:
     """SIGKILL between two of its steps, or at any time; until the next sender is answered."""
     member = stage.one.crew.members["intake"]
+    until(lambda: bool(member.pid), "the intake is there again")  # its last death may be a moment ago
     usual, deaths = member.command, len(member.ends)
     if step == "any time":
         time.sleep(stage.rng.uniform(0, 1.0))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -52,13 +53,31 @@ def test_a_group_is_written_and_each_arrival_has_its_receipt(writer, database):
     assert list(accepted.rings) == ["scan.routine"]
 
 
-def test_a_process_that_is_killed_is_temporary_and_the_next_group_is_written(writer, database):
+def test_a_process_that_died_while_nothing_came_costs_no_group(writer, database):
     writer.write([an_arrival("one")], [0.0])
     os.kill(writer.pid, signal.SIGKILL)
-    with pytest.raises(Temporary):
-        writer.write([an_arrival("two")], [0.0])
+    os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)
     writer.write([an_arrival("two")], [0.0])
     assert kept(database) == ["one", "two"]
+
+
+def test_a_process_that_dies_with_a_group_in_hand_is_temporary_and_the_group_is_written_when_it_comes_again(writer, database):
+    pid = writer.pid
+    waiting = Content(digest="1" * 64, size=1, data=None, on_its_way=True, saved=Future())
+    threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
+    threading.Timer(0.5, waiting.saved.set_result, (None,)).start()  # type: ignore[union-attr]
+    with pytest.raises(Temporary):
+        writer.write([an_arrival("one", content=waiting)], [0.0])
+    assert kept(database) == []
+    writer.write([an_arrival("one", content=waiting)], [0.0])
+    assert kept(database) == ["one"]
+
+
+def test_after_its_end_it_takes_no_group_and_starts_no_process(writer):
+    writer.close()
+    with pytest.raises(Temporary):
+        writer.write([an_arrival("one")], [0.0])
+    assert writer.pid is None
 
 
 def test_a_stop_signal_does_not_cut_a_commit_short(writer, database):
@@ -89,10 +108,10 @@ def test_an_error_keeps_its_kind_across_the_two_processes(sqlite):
     writer = WriteApart(sqlite, slot="test", window=Window())
     path = Path(str(sqlite.url.database))
     writer.write([an_arrival("one")], [0.0])
+    os.kill(writer.pid, signal.SIGKILL)  # type: ignore[arg-type]
     path.rename(path.with_suffix(".away"))
     path.mkdir()
-    os.kill(writer.pid, signal.SIGKILL)  # type: ignore[arg-type]
-    for _ in range(2):  # its death, then a database that cannot be opened
+    for _ in range(2):  # its death may still be under way; then a database that cannot be opened
         with pytest.raises(Temporary) as raised:
             writer.write([an_arrival("two")], [0.0])
     writer.close()

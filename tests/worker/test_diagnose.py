@@ -167,6 +167,19 @@ def test_a_worker_that_fails_with_a_batch_in_hand_saves_the_one_before_and_hands
     assert [sum(row["state"] == state for row in rows(sqlite)) for state in ("done", "leased", "waiting")] == [32, 32, 36]
 
 
+def test_what_is_judged_is_saved_though_the_thread_beside_the_device_fails(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, *["fine"] * 100)
+    worker = worker_on(sqlite, store, redis_url)
+
+    def fail(_: object) -> None:
+        raise Fatal("the next batch cannot be had")
+
+    worker._turn = fail  # type: ignore[method-assign,assignment]
+    with pytest.raises(Fatal):
+        worker.run()
+    assert [sum(row["state"] == state for row in rows(sqlite)) for state in ("done", "waiting")] == [32, 68]
+
+
 def test_a_worker_whose_lease_was_ended_stops_at_once(sqlite: Database, store: ContentStore, redis_url: str):
     send(sqlite, "fine")
     worker = worker_on(sqlite, store, redis_url)
