@@ -16,8 +16,9 @@ from stream.errors import Fatal
 LEASE = timedelta(seconds=6)
 #: … and a heartbeat comes this often, in seconds.
 BEAT_SECONDS = 2.0
-#: What a dead worker held is suspect: judged once more together, in case it was not to blame. After another crash each of it is
-#: judged alone, and after so many crashes alone it is dead.
+#: What a dead worker held is suspect. Beyond so many it is judged once more together, in case it was not to blame …
+FEW = 4
+#: … else, and after another crash, each is judged alone, and after so many crashes alone it is dead.
 MAX_CRASHES = 2
 #: Ended incarnations are forgotten after this time.
 FORGET_AFTER = timedelta(days=1)
@@ -83,7 +84,8 @@ def set_stage(connection: sa.Connection, worker_id: int, stage: str) -> None:
 def end_worker(connection: sa.Connection, now: datetime, worker_id: int, *, crashed: bool, counts: Counts | None = None) -> int:
     """End an incarnation and release what it holds; returns how many events that were.
 
-    After a crash each of them is suspect, and one that was so before is nearer to its cap; at the cap it is dead.
+    After a crash each of them is suspect, and one that was so before, or is one of few, is to be alone from now on and is nearer
+    to its cap; at the cap it is dead.
     """
     row = connection.execute(
         sa.select(workers.c.stage).where(workers.c.id == worker_id, workers.c.ended_at.is_(None)).with_for_update()
@@ -94,16 +96,17 @@ def end_worker(connection: sa.Connection, now: datetime, worker_id: int, *, cras
         sa.update(workers).where(workers.c.id == worker_id).values(ended_at=now, ended_by="crash" if crashed else "stop")
     )
     held = (events.c.holder == worker_id) & (events.c.state == "leased")
-    if crashed:
-        _bury(connection, now, held, row.stage, counts)
     free = {"state": "waiting", "holder": None, "fence": events.c.fence + 1}
     if crashed:
-        free |= {"crashes": events.c.crashes + sa.case((events.c.suspect, 1), else_=0), "suspect": sa.true()}
+        _bury(connection, now, held, row.stage, counts)
+        number = connection.execute(sa.select(sa.func.count()).where(held)).scalar_one()
+        alone = sa.true() if number <= FEW else events.c.suspect
+        free |= {"crashes": events.c.crashes + sa.case((alone, 1), else_=0), "suspect": sa.true()}
     return connection.execute(sa.update(events).where(held).values(free)).rowcount
 
 
 def _bury(connection: sa.Connection, now: datetime, held: sa.ColumnElement[bool], stage: str, counts: Counts | None) -> None:
-    """What crashed a worker while alone, too often, is dead; its first crash as a suspect was with others."""
+    """What crashed a worker while alone, too often, is dead; its first crash was with others, or might have been."""
     again = held & events.c.suspect & (events.c.crashes >= MAX_CRASHES)
     reason = f"the worker's process ended {MAX_CRASHES} times while it judged this event alone"
     values = {"state": "dead", "stage": stage, "reason": reason, "done_at": now, "holder": None, "fence": events.c.fence + 1}

@@ -265,7 +265,7 @@ events = sa.Table(
     _text("stage"),  # where it was when it failed
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("failures", sa.Integer, nullable=False, default=0),  # temporary errors
-    sa.Column("crashes", sa.Integer, nullable=False, default=0),  # while it was a suspect: the first with others
+    sa.Column("crashes", sa.Integer, nullable=False, default=0),  # above 0: judged alone (db/leases.py)
     sa.Column("suspect", sa.Boolean, nullable=False, default=False),  # its worker died
     sa.Column("holder", sa.BigInteger),  # workers.id
     sa.Column("fence", sa.BigInteger, nullable=False, default=0),

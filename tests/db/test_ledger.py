@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from db.accept import accept
 from db.claim import claim, fetch
 from db.engine import Database
-from db.leases import MAX_CRASHES, WorkerRow, end_worker, enlist, expire, renew
+from db.leases import FEW, MAX_CRASHES, WorkerRow, end_worker, enlist, expire, renew
 from db.save import hand_back, save
 from db.tables import events, findings, predictions, workers
 from stream.arrival import Arrival, CancelNote, JudgeNow, WriteNote
@@ -118,48 +118,64 @@ def test_a_stale_fence_records_nothing_even_for_the_same_worker(database: Databa
     assert keep(database, mine, predicted(old)) == set()
 
 
-def test_an_ended_lease_returns_its_events_as_suspects_that_are_claimed_together_by_themselves(database: Database):
-    send(database, image(1), image(2))
-    claim(database, worker(database, "a"), limit=2)
+def test_what_a_dead_worker_held_is_claimed_together_by_itself(database: Database):
+    many = [image(number) for number in range(1, FEW + 2)]
+    send(database, *many)
+    claim(database, worker(database, "a"), limit=len(many))
     with database.write() as (connection, now):
-        assert expire(connection, now + timedelta(seconds=7), {}) == 2
-    send(database, image(3))
+        assert expire(connection, now + timedelta(seconds=7), {}) == len(many)
+    send(database, image(9))
     heir = worker(database, "b")
     assert claim(database, heir, limit=9, suspects=False) == []
-    assert [(event.case_key, event.suspect, event.alone) for event in claim(database, heir, limit=9)] == [
-        ("image:1", True, False),
-        ("image:2", True, False),
-    ]
-    assert [event.case_key for event in claim(database, heir, limit=9)] == ["image:3"]
+    assert [(event.suspect, event.alone) for event in claim(database, heir, limit=9)] == [(True, False)] * len(many)
+    assert [event.case_key for event in claim(database, heir, limit=9)] == ["image:9"]
 
 
-def test_a_second_crash_returns_suspects_that_are_claimed_alone(database: Database):
-    send(database, image(1), image(2))
+def test_after_a_second_crash_each_is_claimed_alone(database: Database):
+    many = [image(number) for number in range(1, FEW + 2)]
+    send(database, *many)
     for name in ("a", "b"):
         mine = worker(database, name)
-        claim(database, mine, limit=2)
+        claim(database, mine, limit=len(many))
         crash(database, mine)
     heir = worker(database, "c")
     assert claim(database, heir, limit=9, suspects=False) == []
-    assert [(event.case_key, event.alone) for event in claim(database, heir, limit=9)] == [("image:1", True)]
-    assert [(event.case_key, event.alone) for event in claim(database, heir, limit=9)] == [("image:2", True)]
+    for _ in many:
+        assert [event.alone for event in claim(database, heir, limit=9)] == [True]
 
 
-def test_only_crashes_while_alone_count_and_at_the_cap_the_event_is_dead_with_its_stage(database: Database):
-    send(database, image(1), image(2))
+def test_few_are_claimed_alone_at_once(database: Database):
+    send(database, *[image(number) for number in range(1, FEW + 1)])
+    crash_with_all(database)
+    heir = worker(database, "b")
+    for _ in range(FEW):
+        assert [event.alone for event in claim(database, heir, limit=9)] == [True]
+
+
+def crash_with_all(database: Database) -> None:
+    mine = worker(database)
+    claim(database, mine, limit=9)
+    crash(database, mine)
+
+
+@pytest.mark.parametrize("number", [2, FEW + 1])
+def test_only_crashes_while_alone_count_and_at_the_cap_the_event_is_dead_with_its_stage(database: Database, number: int):
+    send(database, *[image(one) for one in range(1, number + 1)])
     alone = 0
-    for _ in range(2 + MAX_CRASHES + 1):  # with fresh ones, with suspects, alone; and once the other
+    for _ in range(2 + MAX_CRASHES + number):  # with the others, once or twice; then each by itself
         mine = worker(database)
         batch = claim(database, mine, limit=9)
+        if not batch:
+            break
         alone += batch[0].alone and batch[0].case_key == "image:1"
-        if batch[0].case_key == "image:2":
+        if batch[0].case_key != "image:1":
             keep(database, mine, predicted(batch[0]))
             continue
         with database.write() as (connection, now):
             renew(connection, now, mine, stage="infer")
         crash(database, mine)
     assert alone == MAX_CRASHES
-    assert column(database, events.c.state) == ["dead", "done"]
+    assert column(database, events.c.state) == ["dead", *["done"] * (number - 1)]
     assert column(database, events.c.stage)[0] == "infer"
 
 
