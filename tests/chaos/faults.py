@@ -196,9 +196,11 @@ def kill_intake(stage: Stage, step: str) -> float:
     else:
         member.command = [usual[0], str(HERE / "dying_intake.py"), step, str(stage.rng.randint(1, 12))]
         member.signal(signal.SIGKILL)
-        until(lambda: len(member.ends) > deaths, "the intake ends")
-        until(lambda: len(member.ends) > deaths + 1, f"the intake falls into its trap ({step})")
-        member.command = usual
+        try:
+            until(lambda: len(member.ends) > deaths, "the intake ends")
+            until(lambda: len(member.ends) > deaths + 1, f"the intake falls into its trap ({step})")
+        finally:
+            member.command = usual
     began, before = time.monotonic(), stage.traffic.taken
     if member.ends[-1:] not in ([], [-signal.SIGKILL]):
         stage.complain(f"the intake ended with {member.ends[-1]}")
