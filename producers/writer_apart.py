@@ -13,7 +13,6 @@ The process ends when the intake's end closes, however that happens: what was no
 """
 
 import logging
-import pickle
 import signal
 import socket
 import subprocess
@@ -74,12 +73,11 @@ class WriteApart:
 
     def write(self, arrivals: Sequence[Arrival], waited: Sequence[float]) -> Accepted:
         """See ``producers.writer.Writer``. Also Temporary when the process ended: whether it had committed is not known then."""
-        group = pickle.dumps((arrivals, waited), pickle.HIGHEST_PROTOCOL)
         try:
             self._come_up()
-            answer = self._ask(group)
+            answer = self._ask((arrivals, waited))
             if answer is None:
-                answer = self._ask(pickle.dumps(_unsaved(arrivals)))
+                answer = self._ask(_unsaved(arrivals))
         except (EOFError, OSError) as error:
             log.warning("the process that writes the ledger has ended: error=%s", type(error).__name__)
             self._end()
@@ -107,14 +105,14 @@ class WriteApart:
                 process.kill()
                 process.wait()
 
-    def _ask(self, message: bytes) -> Any:
+    def _ask(self, message: Any) -> Any:
         peer = self._peer
         if peer is None:
             raise EOFError
-        peer.send_bytes(message)
+        peer.send(message)
         if not peer.poll(PATIENCE):
             raise TimeoutError("the writer is silent")
-        return pickle.loads(peer.recv_bytes())  # noqa: S301 - our own process
+        return peer.recv()
 
     def _come_up(self) -> None:
         """Unless it runs: one that died while nothing came costs no group."""
@@ -163,8 +161,7 @@ def main() -> None:
         database = Database(setup.url)
         peer.send("ready")
         while True:
-            message = peer.recv_bytes()
-            peer.send_bytes(pickle.dumps(_answer(database, setup, message, peer), pickle.HIGHEST_PROTOCOL))
+            peer.send(_answer(database, setup, peer))
     except (EOFError, OSError, _PeerGoneError):
         return
 
@@ -174,9 +171,10 @@ def _tell(kind: type[BaseException], _error: BaseException, _trace: TracebackTyp
     sys.stderr.write(f"the process that writes the ledger ends: {kind.__name__}\n")
 
 
-def _answer(database: Database, setup: Setup, message: bytes, peer: Connection) -> Accepted | DxstreamError:
+def _answer(database: Database, setup: Setup, peer: Connection) -> Accepted | DxstreamError:
+    """What became of the next group."""
     try:
-        arrivals, waited = pickle.loads(message)  # noqa: S301 - from our own intake
+        arrivals, waited = _hear(peer)
         with database.write() as (connection, now):
             accepted = accept(connection, now, arrivals, slot=setup.slot, window=setup.window, waited=waited)
             if any(arrival.content.on_its_way for arrival in arrivals):
@@ -192,15 +190,18 @@ def _answer(database: Database, setup: Setup, message: bytes, peer: Connection) 
 
 def _hear_of_files(peer: Connection) -> None:
     """Raises what kept a file of the group from being durable; without a word the process ends, and its transaction with it."""
+    peer.send(None)
+    if not peer.poll(SAVE_SECONDS + _GRACE_SECONDS):
+        raise _PeerGoneError
+    if (error := _hear(peer)) is not None:
+        raise error
+
+
+def _hear(peer: Connection) -> Any:
     try:
-        peer.send(None)
-        if not peer.poll(SAVE_SECONDS + _GRACE_SECONDS):
-            raise _PeerGoneError
-        error = peer.recv()
+        return peer.recv()
     except (EOFError, OSError) as gone:
         raise _PeerGoneError from gone
-    if error is not None:
-        raise error
 
 
 if __name__ == "__main__":
