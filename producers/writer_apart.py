@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pickle import dumps  # what Connection.recv reads; its own send looks up every object in Python
 from types import TracebackType
 from typing import Any
 
@@ -109,7 +110,7 @@ class WriteApart:
         peer = self._peer
         if peer is None:
             raise EOFError
-        peer.send(message)
+        peer.send_bytes(dumps(message))
         if not peer.poll(PATIENCE):
             raise TimeoutError("the writer is silent")
         return peer.recv()
@@ -161,7 +162,7 @@ def main() -> None:
         database = Database(setup.url)
         peer.send("ready")
         while True:
-            peer.send(_answer(database, setup, peer))
+            peer.send_bytes(dumps(_answer(database, setup, peer)))
     except (EOFError, OSError, _PeerGoneError):
         return
 
