@@ -129,7 +129,7 @@ def _choose(found: Sequence[Row], *, suspects: bool) -> Sequence[Row]:
 
 
 def _alone(row: Row) -> bool:
-    """Whether it was a suspect already when its worker died."""
+    """Whether a crash may have been its own doing (db/leases.py)."""
     return bool(row[_SUSPECT] and row[_CRASHES])
 
 
@@ -150,19 +150,20 @@ class Found:
     small: Mapping[str, bytes]
     places: Mapping[str, Place]
 
-    def read(self) -> tuple[bytes, ...]:
-        """One entry a content. Raises Broken or NotReadableError where it is gone, Temporary without the disk."""
-        if not self.digests:
-            raise Broken("it has no content")
-        return tuple(map(self._read, self.digests))
+    def read(self) -> tuple[bytes, ...] | Exception:
+        """One entry a content, or why they cannot be had; raises Temporary without the disk."""
+        try:
+            return tuple(map(self._read, self.digests)) or Broken("it has no content")
+        except (Broken, NotReadableError) as error:
+            return error
 
     def _read(self, digest: str) -> bytes:
         """A content that was left in place is read there, unless the store has it from elsewhere."""
         if digest in self.small:
             return self.small[digest]
-        return (
-            self.places[digest].read() if digest in self.places and not self.store.path(digest).exists() else self.store.get(digest)
-        )
+        if digest in self.places and not self.store.path(digest).exists():
+            return self.places[digest].read()
+        return self.store.get(digest)
 
 
 def find(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, Found]:
@@ -179,15 +180,7 @@ def find(database: Database, store: ContentStore, batch: Sequence[Event]) -> dic
 
 def fetch(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, tuple[bytes, ...] | Exception]:
     """The bytes of each event's content, or why they cannot be had, by event id."""
-    return {event_id: read(found) for event_id, found in find(database, store, batch).items()}
-
-
-def read(found: Found) -> tuple[bytes, ...] | Exception:
-    """The bytes, or why they cannot be had; raises Temporary without the disk."""
-    try:
-        return found.read()
-    except (Broken, NotReadableError) as error:
-        return error
+    return {event_id: found.read() for event_id, found in find(database, store, batch).items()}
 
 
 def _small(connection: sa.Connection, digests: Sequence[str]) -> dict[str, bytes]:

@@ -68,21 +68,14 @@ class Database:
         with _as_ours(), self.engine.connect() as connection:
             if self.is_sqlite:
                 _begin(connection, durable=durable)
-            yield connection, self.now(connection) if durable else self._now_hastily(connection)
+            yield connection, self.now(connection, durable=durable)
             connection.commit()
 
-    def now(self, connection: sa.Connection) -> datetime:
-        """The database's clock; for SQLite that is this machine's."""
+    def now(self, connection: sa.Connection, *, durable: bool = True) -> datetime:
+        """The database's clock; for SQLite that is this machine's. PostgreSQL is told on the same way what ``write`` wants."""
         if self.is_sqlite:
             return datetime.now(UTC)
-        now: datetime = connection.execute(_NOW).scalar_one()
-        return now.astimezone(UTC)
-
-    def _now_hastily(self, connection: sa.Connection) -> datetime:
-        """The same, and on the same way that this transaction's commit shall not wait."""
-        if self.is_sqlite:
-            return datetime.now(UTC)
-        now: datetime = connection.execute(_NOW_HASTILY).scalar_one()
+        now: datetime = connection.execute(_NOW if durable else _NOW_HASTILY).scalar_one()
         return now.astimezone(UTC)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from stream.judgement import Judgement
 class Event:
     """A claimed event. ``fence``: the number that this claim raised.
 
-    ``suspect``: a worker died while it held it; ``alone``: as a suspect it crashed another, and is judged by itself.
+    ``suspect``: a worker died while it held it; ``alone``: that may have been its doing, so it is judged by itself.
     ``digest`` names the content; of a series, that of all its instances up to ``inputs_through``. Times by the database.
     ``gather_seconds``: from its last input until it was opened.
     """

@@ -199,12 +199,7 @@ class Diagnosis:
 
         Called when this worker has nothing in hand; so all that the ledger says it holds are strays.
         """
-
-        def give() -> int:
-            with self.database.write() as (connection, _):
-                return hand_back(connection, self.worker_id)
-
-        if self._unsure and self._persist(give) is not None:
+        if self._unsure and self._persist(self._hand_back) is not None:
             self._unsure = False
 
     def _prepare(self, batch: Batch, models: Mapping[str, Model]) -> Batch:
@@ -246,12 +241,12 @@ class Diagnosis:
         return save(connection, now, self.worker_id, judged, device=self.device, slot=self.slot, explained=self.explained())
 
     def _give_back(self, batch: Batch) -> None:
-        def give() -> int:
-            with self.database.write() as (connection, _):
-                return hand_back(connection, self.worker_id, batch.events)
-
         if batch.events:
-            self._persist(give)
+            self._persist(lambda: self._hand_back(batch.events))
+
+    def _hand_back(self, events: Sequence[Event] | None = None) -> int:
+        with self.database.write() as (connection, _):
+            return hand_back(connection, self.worker_id, events)
 
     def _persist(self, do: Callable[[], T]) -> T | None:
         """Try until the database, or the disk, is back; None when this worker was asked to stop before that."""

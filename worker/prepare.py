@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
 
-from db.claim import Found, read
+from db.claim import Found
 from models.card import Card
 from models.intended import match
 from models.interface import Model, Prepared
@@ -59,7 +59,7 @@ def prepare_all(
 def prepare_one(event: Event, found: Found, models: Mapping[str, Model], fetch_seconds: float) -> Ready | Judged:
     """One event's way to the model, or its verdict. Its bytes are read here, one event's at a time, so that they are still near."""
     began = perf_counter()
-    content = read(found)
+    content = found.read()
     read_at = perf_counter()
     card: Card | None = None
     verdict: Verdict

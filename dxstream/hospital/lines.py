@@ -1,7 +1,7 @@
 """One connection each over C-STORE, MLLP and HTTP: sends one thing, gives the answer, connects again when it must."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from io import BytesIO
@@ -141,6 +141,19 @@ def _acknowledgement(frame: bytes) -> tuple[str, str]:
     raise NotNow("an answer without MSA")
 
 
+def post(connection: HTTPConnection, path: str, content: bytes, headers: Mapping[str, str]) -> int:
+    """The HTTP status; raises NotNow where none came, or one that says so."""
+    try:
+        connection.request("POST", path, content, headers)
+        response = connection.getresponse()
+        response.read()
+    except (OSError, HTTPException) as error:
+        raise NotNow(str(error)) from error
+    if response.status in LATER:
+        raise NotNow(f"HTTP {response.status}")
+    return response.status
+
+
 class HttpLine:
     """A kept-alive HTTP connection to the FHIR endpoint."""
 
@@ -153,15 +166,8 @@ class HttpLine:
     def send(self, sending: Sending) -> Answer:
         """POST of one resource; the answer is the HTTP state."""
         kind = sending.sender_id.partition("/")[0]
-        try:
-            self._connection.request("POST", f"/fhir/{kind}", sending.content, self._headers)
-            response = self._connection.getresponse()
-            response.read()
-        except (OSError, HTTPException) as error:
-            raise NotNow(str(error)) from error
-        if response.status in LATER:
-            raise NotNow(f"HTTP {response.status}")
-        return Answer(text=str(response.status), taken=response.status in (200, 201, 202))
+        status = post(self._connection, f"/fhir/{kind}", sending.content, self._headers)
+        return Answer(text=str(status), taken=status in (200, 201, 202))
 
     def close(self) -> None:
         """Closes the connection."""

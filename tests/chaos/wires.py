@@ -1,6 +1,6 @@
 """The simulated hospital's lines, and two more: C-STORE of CT slices, and STOW-RS; and the few words for why none was answered."""
 
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from typing import Any
 
 from dicom_samples import CT, DX
@@ -8,7 +8,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 
 from dxstream.hospital.cases import DICOM, FHIR, HL7, Sending
-from dxstream.hospital.lines import LATER, Answer, DicomLine, HttpLine, Line, MllpLine, NotNow, Ports
+from dxstream.hospital.lines import Answer, DicomLine, HttpLine, Line, MllpLine, NotNow, Ports, post
 
 STOW = "stow"
 BOUNDARY = "chaos"
@@ -39,15 +39,8 @@ class StowLine:
         """The answer is the HTTP state."""
         head = f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         body = head + sending.content + f"\r\n--{BOUNDARY}--\r\n".encode()
-        try:
-            self._connection.request("POST", "/dicom-web/studies", body, self._headers)
-            response = self._connection.getresponse()
-            response.read()
-        except (OSError, HTTPException) as error:
-            raise NotNow(str(error)) from error
-        if response.status in LATER:
-            raise NotNow(f"HTTP {response.status}")
-        return Answer(text=str(response.status), taken=response.status == 200)
+        status = post(self._connection, "/dicom-web/studies", body, self._headers)
+        return Answer(text=str(status), taken=status == 200)
 
     def close(self) -> None:
         self._connection.close()
