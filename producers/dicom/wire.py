@@ -31,6 +31,7 @@ class Wire:
 
     def set_timeout(self, seconds: float) -> None:
         """For each PDU, and for each write. The kernel's own time-out: Python's would make every read two system calls."""
+        self._seconds = seconds
         limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.connection.setsockopt(socket.SOL_SOCKET, option, limit)
@@ -43,15 +44,26 @@ class Wire:
         return kind, self._read(length) if length else b""
 
     def _read(self, size: int) -> bytes:
-        """So many bytes, in one system call."""
+        """So many bytes; as a rule one system call, which a stopped and continued process, or a debugger, cuts short."""
+        until = time.monotonic() + self._seconds
+        received = self._receive(size)
+        while len(received) < size:
+            more = self._receive(size - len(received)) if time.monotonic() < until else b""
+            if not more:
+                raise Silent
+            received += more
+        return received
+
+    def _receive(self, size: int) -> bytes:
+        """What comes of so many bytes; raises Gone when the peer has closed, Silent after the time-out."""
         try:
             received = self.connection.recv(size, socket.MSG_WAITALL)
         except BlockingIOError as error:
             raise Silent from error
         except OSError as error:
             raise Gone from error
-        if len(received) < size:
-            raise Gone if not received else Silent
+        if not received:
+            raise Gone
         return received
 
     def send(self, content: bytes) -> None:
