@@ -3,7 +3,6 @@
 import json
 import struct
 import subprocess
-import sys
 import threading
 import zlib
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from stream.errors import DxstreamError
+from stream.modules import module_command
 
 #: A decoding that takes longer is ended, in seconds; decodings at once; pictures that are kept (2 MiB each at the most).
 DECODE_SECONDS = 30
@@ -87,7 +87,7 @@ class Pictures:
 
 def decoded(content: bytes, frame: int) -> Picture:
     """Decode in a process of its own; raises NoPicture when that says so, dies or takes too long."""
-    command = [sys.executable, "-m", "console.decode", str(frame)]
+    command = module_command("console.decode", str(frame))
     try:
         done = subprocess.run(command, input=content, capture_output=True, timeout=DECODE_SECONDS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:

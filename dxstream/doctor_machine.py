@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from db.engine import Database
 from dxstream.home import read_addresses
+from stream.modules import module_command
 from stream.settings import Settings
 
 #: Two clocks that are further apart than this are a fault, in seconds: a lease lasts 6.
@@ -106,7 +107,7 @@ def server_version(database: Database) -> Iterator[Row]:
 def torch_sees_gpu() -> Row:
     """Asked in a process of its own: a parent that has touched CUDA poisons its children."""
     code = "import torch; print(torch.cuda.is_available(), torch.version.cuda)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603
     sees, _, built = done.stdout.strip().partition(" ")
     words = (
         "install PyTorch's CUDA build"
@@ -119,7 +120,7 @@ def torch_sees_gpu() -> Row:
 def golden_cases(settings: Settings, digests: Collection[str]) -> Iterator[Row]:
     """Each of these cards loads and gives its golden case the probabilities that it should."""
     asked = json.dumps({"folder": str(settings.models), "digests": sorted(digests)})
-    command = [sys.executable, "-m", "dxstream.doctor_golden"]
+    command = module_command("dxstream.doctor_golden")
     done = subprocess.run(  # noqa: S603 - our own module
         command,
         input=asked,

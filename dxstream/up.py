@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import urllib.error
@@ -21,6 +20,7 @@ from dxstream.home import held, write_addresses
 from dxstream.processes import Child
 from dxstream.roles import open_database
 from stream.errors import DxstreamError, Temporary
+from stream.modules import module_command
 from stream.settings import Settings
 from worker.device import Device, parse_devices
 
@@ -100,7 +100,7 @@ class Installation:
     def _add(self, name: str, *arguments: str, died: Callable[[], None] = lambda: None, **environment: str) -> None:
         child = Child(
             name=name,
-            command=[sys.executable, "-m", "dxstream", *arguments],
+            command=module_command("dxstream", *arguments),
             environment={**self._environment(), **environment},
             log_file=self._log(name),
             died=died,

@@ -31,6 +31,7 @@ from producers.writer import NotWritten
 from stream.arrival import Arrival
 from stream.content import SAVE_SECONDS
 from stream.errors import DxstreamError, Temporary
+from stream.modules import module_command
 from stream.window import Window
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class WriteApart:
         if self._closed:
             raise EOFError
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "producers.writer_apart", str(theirs.fileno())]
+        command = module_command("producers.writer_apart", str(theirs.fileno()))
         with theirs:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
         self._peer = Connection(ours.detach())

@@ -104,7 +104,7 @@ def test_a_decoding_that_takes_too_long_is_ended(monkeypatch):
 
 
 def test_a_decoder_that_dies_takes_nobody_with_it(monkeypatch):
-    monkeypatch.setattr(picture_module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(picture_module, "module_command", lambda *_: ["/bin/false"])
     with pytest.raises(NoPicture, match="bounds"):
         decoded(content(), 0)
 

@@ -322,6 +322,15 @@ def test_stat_is_read_from_tq1_and_from_the_list_of_senders(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("location", "lane"),
+    [("SHOCK^1^A^HOSP", Lane.STAT), ("ward^1^A^ed", Lane.STAT), ("WARD^1^A^HOSP", Lane.ROUTINE), ("", Lane.ROUTINE)],
+)
+def test_stat_is_read_from_the_list_of_locations(tmp_path: Path, location: str, lane: Lane) -> None:
+    door = plain_door(tmp_path, feeds_toml='[hl7]\nstat_locations = ["Shock", "ED"]\n')
+    assert take(door, oru(f"PV1|1|I|{location}", order(), result())).arrival.lane is lane
+
+
+@pytest.mark.parametrize(
     ("msh", "where"),
     [
         (header("SIU^S12"), "MSH^1^9^1^1"),
