@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.card import BadCard, read_card
-from models.catalogue import find_card
+from models.catalogue import card_faults, find_card
 from models.judge import judge
 from models.site import BadSite, Site, read_sites
 
@@ -67,3 +67,17 @@ def test_a_card_does_not_bring_a_site(tmp_path):
     (tmp_path / "card.json").write_text('{"site": {}}')
     with pytest.raises(BadCard):
         read_card(tmp_path)
+
+
+def test_what_a_site_says_of_nothing_is_left_out_and_named(tmp_path):
+    said = (
+        '["lab-icu-mortality"]\nthreshold = { "death" = 0.2 }\n["lab-icu"]\nexplain = "on"\n'
+        '["note-specialty"]\nthreshold = { "Neurology" = 0.9 }\n'
+    )
+    (tmp_path / "site.toml").write_text(said)
+    assert all(not find_card(name, tmp_path).site.said for name in ("lab-icu-mortality", "note-specialty"))
+    assert [fault.partition(": ")[2] for fault in card_faults(tmp_path)] == [
+        "lab-icu-mortality has no finding 'death'",
+        "no card is named lab-icu",
+        "note-specialty tells the most likely of its findings, so the threshold of 'Neurology' changes nothing",
+    ]
