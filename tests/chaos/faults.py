@@ -14,6 +14,7 @@ from crew import Member, until
 from installation import Installation
 from traffic import Traffic
 
+from db.leases import FEW
 from worker.heartbeat import EXIT_HUNG, EXIT_LEASE_LOST
 
 #: With which a process ends that has lost its lease, or whose stage took longer than it may.
@@ -75,10 +76,14 @@ class Victim:
 
 
 def in_mid_batch(stage: Stage, *, at_least: int = 2) -> Victim:
-    """A worker that holds so many events, which no other round has chosen. It holds more than one, so none of them is a suspect."""
+    """A worker that holds so many events, which no other round has chosen.
+
+    Not one that judges suspects alone: an event is rightly dead after two such ends.
+    """
     query = (
         "SELECT w.id, w.name, count(*) AS held FROM events e JOIN workers w ON w.id = e.holder"
-        " WHERE e.state = 'leased' AND w.ended_at IS NULL GROUP BY w.id, w.name HAVING count(*) >= :least"
+        " WHERE e.state = 'leased' AND w.ended_at IS NULL GROUP BY w.id, w.name"
+        f" HAVING count(*) >= :least AND (count(*) > {FEW} OR max(CASE WHEN e.suspect THEN 1 ELSE 0 END) = 0)"
     )
     chosen: list[Any] = []
 
