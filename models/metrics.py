@@ -28,14 +28,18 @@ def share(part: float, whole: float) -> float | None:
 
 
 def by_class(table: NDArray[np.int64], place: int) -> dict[str, float | None]:
-    """Sensitivity, specificity, precision and F1 of one class against the others."""
+    """Sensitivity, specificity, precision and F1 of one class against the others.
+
+    Precision where nothing was called so: 0 if there was something to be found, as scikit-learn's ``zero_division=0`` has
+    it, so that the worst case is neither left out of a mean nor of an interval.
+    """
     hit = float(table[place, place])
     missed, wrong = float(table[place].sum()) - hit, float(table[:, place].sum()) - hit
     rest = float(table.sum()) - hit - missed - wrong
     return {
         "sensitivity": share(hit, hit + missed),
         "specificity": share(rest, rest + wrong),
-        "precision": share(hit, hit + wrong),
+        "precision": share(hit, hit + wrong) if hit + wrong or not missed else 0.0,
         "f1": share(2 * hit, 2 * hit + missed + wrong),
     }
 
