@@ -59,6 +59,11 @@ def test_the_card_judges_by_the_operating_point_that_was_asked_for(stays, tmp_pa
     assert set(card.thresholds.values()) == {card.operating_points[card.operating_point]}
 
 
+def test_a_prevalence_for_several_findings_is_refused(notes, tmp_path):
+    with pytest.raises(Refused, match="use_prevalence is of one finding"):
+        train("note", notes, tmp_path / "card", epochs=1, about={"use_prevalence": 0.5})
+
+
 def test_an_operating_point_that_there_is_not_is_refused(stays, tmp_path):
     with pytest.raises(Refused, match="no operating point is called best: sensitive, balanced"):
         train("lab", stays, tmp_path / "card", epochs=1, about={"operating_point": "best", "config": {"hidden": 8, "trees": 2}})
