@@ -73,26 +73,30 @@ def _at_site(card: Card, before: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def judge(card: Card, logits: NDArray[np.floating[Any]], error: float, details: Mapping[str, Any]) -> Judgement:
-    """The findings of one input. Uncertain: near the threshold, under the abstention limit, or rather unusual."""
+    """The findings of one input, and whether they are uncertain."""
     chances = here(card, probabilities(card, logits))
     positive, thresholds = decide(card, chances), thresholds_of(card)
     findings = tuple(
         Finding(label=label, probability=float(chance), threshold=float(threshold), positive=bool(one))
         for label, chance, threshold, one in zip(card.labels, chances, thresholds, positive, strict=True)
     )
-    unusual = error > float(card.gates.get("unusual_error", float("inf")))
     said = {"site": card.site.said} if card.site.said else {}
     return Judgement(
         findings=findings,
-        uncertain=bool(unusual or _close(card, chances, positive)),
+        uncertain=unsure(card, chances, error),
         details={**details, **said, "reconstruction_error": round(error, 6)},
     )
 
 
-def _close(card: Card, chances: NDArray[np.float64], positive: NDArray[np.bool_]) -> bool:
+def unsure(card: Card, chances: NDArray[np.float64], error: float) -> bool:
+    """Whether (labels,) probabilities are uncertain: near a threshold, under the abstention limit, of a rather unusual input."""
+    return error > float(card.gates.get("unusual_error", float("inf"))) or _close(card, chances)
+
+
+def _close(card: Card, chances: NDArray[np.float64]) -> bool:
     """Whether the decision hangs on little: no class reached the limit, or a logit within the margin of a threshold."""
     if card.exclusive:
-        return not positive.any()
+        return not decide(card, chances).any()
     margin = float(card.gates.get("uncertain_margin", 0.0))
     return bool((np.abs(_logit(chances) - _logit(thresholds_of(card))) < margin).any())
 

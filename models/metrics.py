@@ -145,10 +145,10 @@ def at_threshold(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]
 def two_classes(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]:
     """Every figure of a yes-or-no question at ``threshold``; the positive class is number 1."""
     positive = truth == 1
-    line = calibration_line(positive, chance)
+    line, told = calibration_line(positive, chance), at_threshold(truth, chance, threshold)
     return {
         "n": len(truth),
-        **at_threshold(truth, chance, threshold),
+        **told,
         "auroc": auroc(positive, chance),
         "auprc": auprc(positive, chance),
         "brier": brier(truth, chance),
@@ -156,6 +156,7 @@ def two_classes(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]:
         "calibration_slope": line[0] if line else None,
         "calibration_intercept": line[1] if line else None,
         "prevalence": share(float(positive.sum()), len(truth)),
+        **at_prevalences(told["sensitivity"], told["specificity"]),
     }
 
 
@@ -204,6 +205,15 @@ def many_labels(truth: Whole, chance: Real, labels: tuple[str, ...], thresholds:
         **figures,
         "per_class": {label: {name: one for name, one in row.items() if name != "confusion"} for label, row in classes.items()},
         "confusion": [row["confusion"] for row in everyone],
+    }
+
+
+def held_back(right: NDArray[np.bool_], held: NDArray[np.bool_]) -> dict[str, float | None]:
+    """Shares of all inputs, of the errors and of the correct ones that are ``held``; (n,) each."""
+    return {
+        "held_back": share(float(held.sum()), len(held)),
+        "held_back_of_errors": share(float((held & ~right).sum()), float((~right).sum())),
+        "held_back_of_correct": share(float((held & right).sum()), float(right.sum())),
     }
 
 
