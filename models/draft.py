@@ -42,7 +42,17 @@ def draft(plan: Plan, parts: Parts, about: Mapping[str, Any], recipe: Recipe) ->
 
 
 def with_labels(card: Card, parts: Parts, about: Mapping[str, Any]) -> Card:
-    """The card with its classes and findings; raises Refused when several labels may be true and there is only one."""
+    """The card with its classes and findings; raises Refused for a set of several labels with only one.
+
+    Raises Refused too where ``use_prevalence`` is told of several findings.
+    """
+    card = _labelled(card, parts, about)
+    if len(card.labels) > 1 and "use_prevalence" in about:
+        raise Refused("use_prevalence is of one finding; several are calibrated for the prevalences of the validation part")
+    return card
+
+
+def _labelled(card: Card, parts: Parts, about: Mapping[str, Any]) -> Card:
     if parts.multi_label:
         labels = tuple(sorted({label for example in parts.every for label in example.labels or ()}))
         if len(labels) < 2:
@@ -62,13 +72,10 @@ def _classes(parts: Parts, positive: str | None) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def prevalence(card: Card, parts: Parts, about: Mapping[str, Any]) -> dict[str, float]:
-    """Of each finding in the training part; for a yes-or-no question also the one that it was calibrated for."""
+def prevalence(card: Card, parts: Parts) -> dict[str, float]:
+    """Of each finding in the training part."""
     truth = truths(card, parts.train)
     if card.multi_label:
         return dict(zip(card.labels, truth.mean(axis=0).tolist(), strict=True))
     count = np.bincount(truth, minlength=len(card.classes)) / len(truth)
-    found = {label: float(count[-1 if not card.exclusive else place]) for place, label in enumerate(card.labels)}
-    if "use_prevalence" in about:
-        found["calibrated_for"] = float(about["use_prevalence"])
-    return found
+    return {label: float(count[-1 if not card.exclusive else place]) for place, label in enumerate(card.labels)}

@@ -10,7 +10,8 @@
 
 With another prevalence π' than the one π that the card was calibrated for, a finding's logit moves by
 logit(π') - logit(π) (Saerens, Latinne and Decaestecker 2002), and its threshold with it, so that the same inputs stay
-positive; a threshold that the site sets is used as it stands.
+positive; a threshold that the site sets is used as it stands. Probabilities of classes that exclude each other are
+multiplied by π' / π and add up to 1 again; classes that the site says nothing of share the rest as they did.
 """
 
 import tomllib

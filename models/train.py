@@ -134,7 +134,7 @@ def _settle(model: Model, parts: Parts, recipe: Recipe, about: Mapping[str, Any]
         return
     part = _part(model, parts.validation)
     model.card = fix(model, part, recipe.gates(part.prepared), about)
-    model.card = replace(model.card, prevalence=prevalence(model.card, parts, about))
+    model.card = replace(model.card, prevalence=prevalence(model.card, parts))
 
 
 def _refit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, *, epochs: int) -> None:
