@@ -1,6 +1,6 @@
 """What the validation part fixes of a card: calibration, thresholds, gates."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,8 @@ from stream.errors import Refused
 OPERATING_POINT = f"sensitivity at least {SENSITIVITY:g} on validation"
 BALANCED_POINT = "greatest min(sensitivity, precision) on validation"
 POINTS = {OPERATING_POINT: sensitive_threshold, BALANCED_POINT: balanced_threshold}
+#: Where more of validation lie between the operating points, that says nothing of any one of them.
+MOST_BETWEEN = 0.05
 #: What ``operating_point`` of ``about.json`` may say → the point whose threshold the card judges by.
 CHOICES = {"sensitive": OPERATING_POINT, "balanced": BALANCED_POINT}
 
@@ -75,8 +77,15 @@ def fix_point(
     card = replace(card, temperature=temperature, offset=offset, calibrated_for=spoken)
     chance = probabilities(card, logits)[:, 0]
     points = {name: choose(truth, chance) for name, choose in POINTS.items()}
-    thresholds = {card.labels[0]: points[point]}
-    return replace(card, thresholds=thresholds, operating_points=points, operating_point=point)
+    thresholds, gates = {card.labels[0]: points[point]}, {**card.gates, **_between(points.values(), chance)}
+    return replace(card, thresholds=thresholds, gates=gates, operating_points=points, operating_point=point)
+
+
+def _between(points: Collection[float], chance: NDArray[np.float64]) -> dict[str, tuple[float, float]]:
+    """Whom one operating point calls positive and another does not is uncertain, unless that is too many of (n,) ``chance``."""
+    low, high = min(points), max(points)
+    share = float(((chance >= low) & (chance < high)).mean())
+    return {"uncertain_between": (low, high)} if low < high and share <= MOST_BETWEEN else {}
 
 
 def _prevalence(truth: NDArray[np.int64]) -> float:

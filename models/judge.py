@@ -94,11 +94,23 @@ def unsure(card: Card, chances: NDArray[np.float64], error: float) -> bool:
 
 
 def _close(card: Card, chances: NDArray[np.float64]) -> bool:
-    """Whether the decision hangs on little: no class reached the limit, or a logit within the margin of a threshold."""
+    """Whether the decision hangs on little.
+
+    No class reached the limit, a logit is within the margin of a threshold, or the card's operating points differ on it.
+    """
     if card.exclusive:
         return not decide(card, chances).any()
     margin = float(card.gates.get("uncertain_margin", 0.0))
-    return bool((np.abs(_logit(chances) - _logit(thresholds_of(card))) < margin).any())
+    near = np.abs(_logit(chances) - _logit(thresholds_of(card))) < margin
+    return bool(near.any()) or _disputed(card, chances)
+
+
+def _disputed(card: Card, chances: NDArray[np.float64]) -> bool:
+    """Whether (1,) is between the operating points, where they decide here and not a threshold of the site's own."""
+    if "uncertain_between" not in card.gates or card.site.threshold:
+        return False
+    low, high = (_moved(np.array([end]), shifts(card)) for end in card.gates["uncertain_between"])
+    return bool((low <= chances).all() and (chances < high).all())
 
 
 def _logit(chances: NDArray[np.float64]) -> NDArray[np.float64]:

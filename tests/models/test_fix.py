@@ -49,3 +49,14 @@ def test_labels_that_may_be_true_together_each_have_their_own():
     truth = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0], [1, 0, 0]] * 10)
     card = fix_point(several, truth, truth + np.random.default_rng(0).normal(0, 1, (40, 3)))
     assert card.calibrated_for == {"common": 0.75, "rare": 0.25, "rarest": 0.5}
+
+
+@pytest.mark.parametrize(("apart", "told"), [(4.0, True), (1.0, False)])
+def test_what_lies_between_the_operating_points_is_uncertain_where_it_is_little(apart, told):
+    one = Card(name="a", version="1", kind="scan", architecture="", task="", config={}, classes=("no", "yes"), labels=("yes",))
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 1000)
+    card = fix_point(one, truth, rng.normal(0, 1, (1000, 1)) + apart * truth[:, None])
+    assert ("uncertain_between" in card.gates) is told
+    if told:
+        assert tuple(card.gates["uncertain_between"]) == tuple(sorted(card.operating_points.values()))
