@@ -9,18 +9,17 @@ from datetime import datetime
 from producers.hl7.message import Segment
 from producers.hl7.reading import Reading
 from producers.hl7.times import TOLERANCE, Moment, first_moment, read_moment
+from producers.hl7.values import NUMBER, read_value
 from stream.arrival import AddResults, Result
 from stream.errors import Refused
-from stream.points import FLAG_ABOVE, FLAG_BELOW, FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
+from stream.points import FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
 
 _LOINC = re.compile(r"\d{1,7}-\d")
-_NUMBER = re.compile(r"(<=?|>=?|=)?\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
-_RATIO = re.compile(r"\d+\s*[:/]\s*\d+")
-_BOUNDS = {"<": FLAG_BELOW, "<=": FLAG_BELOW, ">": FLAG_ABOVE, ">=": FLAG_ABOVE, "=": 0, "": 0}
 _TEXTS = {"ST", "TX", "FT", ""}
 _TAKEN = {"F", "", "C", "P"}  # OBX-11, table 0085
 _REMOVED = {"D", "W"}
 _WITHOUT_VALUE = {"X", "I", "N"}
+_CORRECTED = "C"
 
 #: A refused code is shown to at most so many characters.
 _CODE_LENGTH = 40
@@ -45,12 +44,18 @@ def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint
         except Refused as error:
             code = _code(reading, segment)[:_CODE_LENGTH]
             refused.append(RefusedPoint(code=code, reason=error.reason, where=f"OBX^{place}^{error.where or 5}"))
-        else:
-            results += [result] if result else []
+            result = _corrected(reading, order, segment)
+        results += [result] if result else []
     if not results and not refused:
         return None, []
     points = tuple({"code": one.code, "reason": one.reason} for one in refused)
-    return AddResults(results=_mark_repeated(results), refused=points), refused
+    return AddResults(results=_mark_repeated(_without_comments(results)), refused=points), refused
+
+
+def _without_comments(results: list[Result]) -> list[Result]:
+    """What has no value takes nothing from a value of the same result in its message: many send their remarks so."""
+    valued = {(result.base, result.observed_at) for result in results if result.value is not None}
+    return [one for one in results if one.value is not None or (one.base, one.observed_at) not in valued]
 
 
 def _mark_repeated(results: list[Result]) -> tuple[Result, ...]:
@@ -69,34 +74,68 @@ def _observations(reading: Reading) -> Iterator[tuple[Segment, Segment]]:
 
 
 def _result(reading: Reading, order: Segment, segment: Segment) -> Result | None:
-    """None: no number and no analyte, or a status that carries no value. Raises Refused for a point that is not taken."""
-    analytes = reading.feeds.analytes
-    code = _code(reading, segment)
-    status = segment.text(11).upper()
-    numeric = is_numeric(segment)
-    if (not numeric and code not in analytes.by_code) or status in _WITHOUT_VALUE:
+    """None: no number and no analyte. Raises Refused for a point that is not taken."""
+    code, status = _code(reading, segment), segment.text(11).upper()
+    known = code in reading.feeds.analytes.by_code
+    if not known and (status in _WITHOUT_VALUE or not is_numeric(segment)):
         return None
-    canonical = analytes.canonical(code)
-    if status in _REMOVED:
-        value, flags = None, 0
-    elif status in _TAKEN:
-        value, flags = _value(reading, segment, code)
-    else:
+    canonical = reading.feeds.analytes.canonical(code)
+    if status in _REMOVED or status in _WITHOUT_VALUE:
+        return _without_value(reading, order, segment, canonical, only_known=status in _WITHOUT_VALUE)
+    if status not in _TAKEN:
         raise Refused("status not taken", where="11")
+    value, flags = read_value(reading, segment, code)
     observed = _observed(reading, order, segment)
     flags |= FLAG_PRELIMINARY if status == "P" else 0
     flags |= FLAG_REPEATED_HOUR if observed.doubtful else 0
+    return _version(reading, order, segment, canonical, observed.at, value=value, flags=flags)
+
+
+def _corrected(reading: Reading, order: Segment, segment: Segment) -> Result | None:
+    """A correction that cannot be read still says that what it corrects is wrong; None for anything else."""
+    analyte = reading.feeds.analytes.by_code.get(_code(reading, segment))
+    if analyte is None or segment.text(11).upper() != _CORRECTED:
+        return None
+    return _without_value(reading, order, segment, analyte.codes[0])
+
+
+def _without_value(reading: Reading, order: Segment, segment: Segment, code: str, *, only_known: bool = False) -> Result:
+    """A removal needs no observation time: that of what it takes back holds, and the version's stands in for it."""
+    try:
+        at = _observed(reading, order, segment).at
+    except Refused:
+        _, at = _availability(reading, order, segment)
+    return _version(reading, order, segment, code, at, only_known=only_known)
+
+
+def _version(
+    reading: Reading,
+    order: Segment,
+    segment: Segment,
+    code: str,
+    at: datetime,
+    *,
+    value: float | None = None,
+    flags: int = 0,
+    only_known: bool = False,
+) -> Result:
     available, version = _availability(reading, order, segment)
-    base = _base(reading, order, segment, observed)
     return Result(
-        base=base, code=canonical, value=value, flags=flags, observed_at=observed.at, available_at=available, version_at=version
+        base=_base(reading, order, segment, at),
+        code=code,
+        value=value,
+        flags=flags,
+        observed_at=at,
+        available_at=available,
+        version_at=version,
+        only_known=only_known,
     )
 
 
 def is_numeric(segment: Segment) -> bool:
     """NM and SN by their type; a text when it is a number."""
     kind = segment.text(2).upper()
-    return kind in {"NM", "SN"} or (kind in _TEXTS and _NUMBER.fullmatch(segment.text(5)) is not None)
+    return kind in {"NM", "SN"} or (kind in _TEXTS and NUMBER.fullmatch(segment.text(5)) is not None)
 
 
 def _code(reading: Reading, segment: Segment) -> str:
@@ -110,47 +149,6 @@ def _code(reading: Reading, segment: Segment) -> str:
     if mapped:
         return mapped
     return alternate if _LOINC.fullmatch(alternate) and not _LOINC.fullmatch(sent) else sent
-
-
-def _value(reading: Reading, segment: Segment, code: str) -> tuple[float, int]:
-    """The value in the analyte's unit and the flag of its comparator; raises Refused."""
-    if len(segment.repetitions(5)) > 1:
-        raise Refused("more than one value")
-    comparator, number = _structured(segment) if segment.text(2).upper() == "SN" else _written(segment.text(5))
-    try:
-        value = reading.feeds.analytes.convert(code, number, _unit(reading, segment, code))
-    except Refused as error:
-        raise Refused(error.reason, where="6" if "unit" in error.reason else "5") from error
-    return value, _BOUNDS[comparator]
-
-
-def _written(text: str) -> tuple[str, float]:
-    if not text:
-        raise Refused("no value")
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        raise Refused("a ratio or a titre" if _RATIO.fullmatch(text) else "not a number")
-    return match[1] or "", float(match[2])
-
-
-def _structured(segment: Segment) -> tuple[str, float]:
-    """SN: comparator, number, and no separator (a titre, a ratio or a range has one)."""
-    comparator, number, separator, second = (segment.text(5, component) for component in range(1, 5))
-    if separator or second:
-        raise Refused("a ratio or a titre")
-    if comparator not in _BOUNDS:
-        raise Refused("comparator not taken")
-    written, value = _written(number)
-    return comparator or written, value
-
-
-def _unit(reading: Reading, segment: Segment, code: str) -> str:
-    """OBX-6 as sent, else what the feed says of this analyte; ``10^3/uL`` is often sent without escaping its ``^``."""
-    sent = segment.text(6)
-    if sent in {"10", "x10"} and segment.text(6, 2)[:1].isdigit():
-        return f"{sent}^{segment.text(6, 2)}"
-    units = reading.config.default_units
-    return sent or segment.text(6, 2) or units.get(code) or units.get(reading.feeds.analytes.canonical(code)) or ""
 
 
 def _observed(reading: Reading, order: Segment, segment: Segment) -> Moment:
@@ -180,7 +178,7 @@ def _availability(reading: Reading, order: Segment, segment: Segment) -> tuple[d
     return now, sent.at if sent else now
 
 
-def _base(reading: Reading, order: Segment, segment: Segment, observed: Moment) -> str:
+def _base(reading: Reading, order: Segment, segment: Segment, at: datetime) -> str:
     """The result's identity: who numbered the order, its number (OBR-3, else OBR-2), OBX-3 and OBX-4."""
     digest = reading.identities.digest
     code = segment.text(3) or segment.text(3, 4)
@@ -188,4 +186,4 @@ def _base(reading: Reading, order: Segment, segment: Segment, observed: Moment) 
         if number := order.text(field):
             assigner = order.text(field, 2) or order.text(field, 3) or reading.message.sender
             return digest("result", assigner, number, code, segment.text(4))
-    return digest("result", reading.patient_key, observed.at.isoformat(), code, segment.text(4))
+    return digest("result", reading.patient_key, at.isoformat(), code, segment.text(4))

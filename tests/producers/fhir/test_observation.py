@@ -157,6 +157,64 @@ def test_a_missing_value_with_its_reason_is_no_refusal(client, door):
     assert rows(door, refused_points) == []
 
 
+def pressure(*values: float, **more: Any) -> dict[str, Any]:
+    """A panel of blood pressure: systolic and diastolic, or what there is of them."""
+    codes = ("8480-6", "8462-4")[-len(values) :] if values else ()
+    parts = [{"code": loinc(code), "valueQuantity": quantity(value, "mm[Hg]")} for code, value in zip(codes, values, strict=True)]
+    sent = observation(code=loinc("85354-9"), component=parts, **more)
+    del sent["valueQuantity"]
+    return sent
+
+
+def version(hour: int, **more: Any) -> dict[str, Any]:
+    return {"meta": {"lastUpdated": f"2026-03-01T{hour:02}:00:00Z"}, **more}
+
+
+def standing(door: Door) -> dict[str, float]:
+    return {point["code"]: point["value"] for point in rows(door, points) if point["value"] is not None}
+
+
+@pytest.mark.parametrize("status", ["corrected", "amended", "final"])
+@pytest.mark.parametrize("value", [{"dataAbsentReason": {"text": "clotted"}}, {"valueString": "clotted"}])
+def test_a_newer_version_without_a_value_takes_the_old_one_away(client, door, status, value):
+    put(client, observation(**version(9)))
+    put(client, observation(**version(10), status=status, valueQuantity=None, **value))
+    assert standing(door) == {}
+
+
+def test_a_correction_without_a_value_holds_against_the_older_version(client, door):
+    put(client, observation(**version(10), status="corrected", valueQuantity=None))
+    put(client, observation(**version(9)))
+    assert standing(door) == {}
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled", "corrected"])
+def test_a_panel_taken_back_without_its_components_takes_them_along(client, door, status):
+    put(client, pressure(220, 110, **version(9)))
+    put(client, pressure(**version(10), status=status, subject=None))
+    assert standing(door) == {}
+
+
+def test_a_component_that_a_newer_version_leaves_out_is_taken_back(client, door):
+    put(client, pressure(220, 110, **version(9)))
+    put(client, pressure(80, **version(10)))
+    assert standing(door) == {"76535-4": 80.0}
+
+
+def test_a_panel_taken_back_before_it_came_stays_away(client, door):
+    put(client, pressure(**version(10), status="entered-in-error"))
+    put(client, pressure(220, 110, **version(9)))
+    assert standing(door) == {}
+
+
+def test_a_result_taken_back_without_its_patient_stays_that_patients(client, door):
+    put(client, observation(**version(9)))
+    (before,) = rows(door, points)
+    put(client, observation(**version(10), status="entered-in-error", subject=None))
+    (after,) = rows(door, points)
+    assert (after["value"], after["patient_key"]) == (None, before["patient_key"])
+
+
 def test_a_code_of_no_analyte_is_an_input_that_is_not_used(client, door):
     answer = client.post("/fhir/Observation", json=observation(code={"text": "mood"}))
     assert answer.status_code == 201

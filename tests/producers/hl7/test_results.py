@@ -23,7 +23,11 @@ from hl7_sender import (
     result,
     take,
 )
+from stay_samples import rows
+from stay_samples import take as commit
 
+from db.engine import Database
+from db.tables import points
 from producers.door import Door
 from stream.arrival import AddResults, Result
 from stream.errors import Refused, Unsupported
@@ -290,7 +294,49 @@ def test_a_preliminary_result_is_kept_and_flagged(desk: Door) -> None:
 
 @pytest.mark.parametrize("status", ["X", "I", "N"])
 def test_a_status_without_a_value_is_not_a_refused_point(desk: Door, status: str) -> None:
-    assert take(desk, oru(result(status=status))).arrival.asks == ()
+    ask = asked(desk, oru(result(status=status)))
+    assert [(one.value, one.only_known) for one in ask.results] == [(None, True)]
+    assert ask.refused == ()
+    assert take(desk, oru(result(status=status, code="LOCAL^Something^L"))).arrival.asks == ()
+
+
+def standing(database: Database, door: Door, *frames: bytes) -> list[float]:
+    """The values that hold once these messages are committed, one after the other."""
+    for frame in frames:
+        commit(database, take(door, frame).arrival)
+    return [row["value"] for row in rows(database, points) if row["value"] is not None]
+
+
+@pytest.mark.parametrize(
+    "correction",
+    [
+        result("haemolysed", kind="ST", status="C"),
+        result("141", "furlong", status="C"),
+        result('""', status="C"),
+        result("141", status="C", f14="20261120"),
+        result("", "", status="X"),
+        result("", "", status="I"),
+    ],
+)
+def test_a_correction_that_cannot_be_read_takes_the_old_value_away(sqlite: Database, desk: Door, correction: str) -> None:
+    assert standing(sqlite, desk, oru(result("140")), oru(correction, control_id="2")) == []
+
+
+@pytest.mark.parametrize("status", ["D", "W", "X", "C"])
+def test_a_removal_needs_no_observation_time(sqlite: Database, desk: Door, status: str) -> None:
+    removal = oru(order(at=""), result("", "", status=status), control_id="2")
+    assert standing(sqlite, desk, oru(result("140")), removal) == []
+
+
+def test_a_correction_that_can_be_read_again_brings_the_value_back(sqlite: Database, desk: Door) -> None:
+    corrections = (oru(result(value, status="C"), control_id=value) for value in ("haemolysed", "141"))
+    assert standing(sqlite, desk, oru(result("140")), *corrections) == [141]
+
+
+def test_a_remark_beside_a_value_takes_nothing_away(sqlite: Database, desk: Door) -> None:
+    remark = result("slightly haemolysed", "", kind="ST", status="C")
+    assert standing(sqlite, desk, oru(result("140", status="C"), remark)) == [140]
+    assert [one.repeated for one in results(desk, result("140", status="C"), remark)] == [False]
 
 
 def test_a_status_that_is_not_taken_is_named(desk: Door) -> None:
