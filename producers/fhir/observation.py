@@ -65,8 +65,8 @@ class _Reader:
         self.flags = _STATUS_FLAGS.get(status, 0)
         self.takes_back = self.removed or bool(self.flags & FLAG_CORRECTED)
         zone = around.feed.time_zone
-        self.available_at = first_moment(observation, ("issued",), zone) or around.received_at
-        self.version_at = last_updated(observation, zone) or self.available_at
+        self.available_at = first_moment(observation, ("issued",), zone, around.received_at) or around.received_at
+        self.version_at = last_updated(observation, zone, around.received_at) or self.available_at
 
     def read(self, parts: list[tuple[Analyte, Element]]) -> AddResults | str:
         results: list[Result] = []

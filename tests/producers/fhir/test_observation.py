@@ -95,6 +95,14 @@ def test_a_correction_replaces_and_is_flagged(client, door):
     assert (point["value"], point["flags"]) == (130.0, FLAG_CORRECTED)
 
 
+@pytest.mark.parametrize("ahead", [{"issued": "2099-03-01T09:00:00Z"}, {"meta": {"lastUpdated": "2099-03-01T09:00:00Z"}}])
+def test_a_clock_that_runs_ahead_cannot_shut_out_later_corrections(client, door, ahead):
+    put(client, observation(**ahead))
+    put(client, observation(status="corrected", valueQuantity=quantity(130, "mmol/L")))
+    (point,) = rows(door, points)
+    assert (point["value"], point["available_at"].year < 2099) == (130.0, True)
+
+
 def test_an_older_last_updated_never_replaces_a_newer_one(client, door):
     put(client, observation(meta={"lastUpdated": "2026-03-01T10:00:00Z"}, valueQuantity=quantity(130, "mmol/L")))
     put(client, observation(meta={"lastUpdated": "2026-03-01T09:00:00Z"}))
