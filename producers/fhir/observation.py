@@ -9,7 +9,6 @@ from producers.fhir.times import Moment, effective, first_moment, last_updated
 from producers.fhir.value import convert, read_value
 from stream.arrival import AddResults, Result
 from stream.errors import Refused
-from stream.labs import Analyte
 from stream.points import FLAG_CORRECTED, FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
 
 #: Status → the flags of its results; those of _REMOVED take the results back.
@@ -34,7 +33,7 @@ def read_results(observation: Element, person: Person, around: Around, *, name: 
         raise Refused("status is no code that R4 knows", where="Observation.status")
     if not isinstance(observation.get("code"), dict):
         raise Refused("code is missing or no CodeableConcept", where="Observation.code")
-    parts = [(row, part) for part in (observation, *elements(observation, "component")) if (row := _analyte(part, around))]
+    parts = [(code, part) for part in (observation, *elements(observation, "component")) if (code := _code(part, around))]
     reader = _Reader(observation, person, around, name or resource_id(observation), status)
     if not parts:
         return reader.without_parts() or "no analyte has this code"
@@ -43,14 +42,14 @@ def read_results(observation: Element, person: Person, around: Around, *, name: 
     return reader.read(parts)
 
 
-def _analyte(part: Element, around: Around) -> Analyte | None:
-    """The analyte that a ``code`` means: by LOINC, else by a local code of ``codes.csv``."""
+def _code(part: Element, around: Around) -> str:
+    """The analyte that a ``code`` means, by LOINC, else by a local code of ``codes.csv``; empty when it means none."""
     feeds = around.door.feeds
     for system, code in codings(element(part, "code")):
         loinc = code if system in LOINC else feeds.local_codes.get(code.upper(), "")
-        if row := feeds.analytes.by_code.get(loinc):
-            return row
-    return None
+        if loinc in feeds.analytes.by_code:
+            return loinc
+    return ""
 
 
 class _Reader:
@@ -68,16 +67,17 @@ class _Reader:
         self.available_at = first_moment(observation, ("issued",), zone, around.received_at) or around.received_at
         self.version_at = last_updated(observation, zone, around.received_at) or self.available_at
 
-    def read(self, parts: list[tuple[Analyte, Element]]) -> AddResults | str:
+    def read(self, parts: list[tuple[str, Element]]) -> AddResults | str:
         results: list[Result] = []
         refused: list[dict[str, str]] = []
-        for row, part in parts:
+        for sent, part in parts:
+            code = self.around.door.feeds.analytes.canonical(sent)
             try:
-                result = self._valued(row, part)
+                result = self._valued(sent, code, part)
             except Refused as error:
-                refused.append({"code": row.codes[0], "reason": error.reason})
+                refused.append({"code": code, "reason": error.reason})
                 result = None
-            results += [result] if result else self._taken_back(row, part)
+            results += [result] if result else self._taken_back(code, part)
         if not results and not refused:
             return "no result with a value"
         valued = {one.identity for one in results if one.value is not None and one.identity}
@@ -91,21 +91,21 @@ class _Reader:
         nothing = self._result("", "", None, 0, self.version_at, only_known=not self.removed)
         return AddResults(results=(nothing,), whole=True)
 
-    def _valued(self, row: Analyte, part: Element) -> Result | None:
+    def _valued(self, sent: str, code: str, part: Element) -> Result | None:
         """None without a value; raises Refused for one that is not taken."""
         value = None if self.removed else read_value(part)
         if value is None:
             return None
         moment = effective(self.observation, self.around.feed.time_zone, self.around.received_at)
         flags = self.flags | value.flags | (FLAG_REPEATED_HOUR if moment.repeated_hour else 0)
-        return self._result(row.codes[0], self._component(row, part), convert(row, value, self.around), flags, moment.at)
+        return self._result(code, self._component(code, part), convert(sent, value, self.around), flags, moment.at)
 
-    def _taken_back(self, row: Analyte, part: Element) -> list[Result]:
+    def _taken_back(self, code: str, part: Element) -> list[Result]:
         """Without a value that can be read, what an earlier version said is taken back."""
         if not self.name and not self.removed:
             return []
         at = self._removed_from()
-        return [self._result(row.codes[0], self._component(row, part), None, 0, at, only_known=not self.takes_back)]
+        return [self._result(code, self._component(code, part), None, 0, at, only_known=not self.takes_back)]
 
     def _result(
         self, code: str, component: str, value: float | None, flags: int, at: datetime, *, only_known: bool = False
@@ -131,9 +131,9 @@ class _Reader:
             moment = Moment(self.version_at)
         return moment.at
 
-    def _component(self, row: Analyte, part: Element) -> str:
+    def _component(self, code: str, part: Element) -> str:
         """The code of a component; empty for the Observation's own value."""
-        return "" if part is self.observation else row.codes[0]
+        return "" if part is self.observation else code
 
     def _digest(self, *component: str) -> str:
         return self.around.door.identities.digest("result", self.around.holder, "Observation", self.name, *component)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from producers.fhir.around import Around
 from producers.fhir.elements import Element, text
 from stream.errors import Refused
-from stream.labs import Analyte
 from stream.points import FLAG_ABOVE, FLAG_BELOW
 
 UCUM = "http://unitsofmeasure.org"
@@ -77,15 +76,20 @@ def _as_float(number: float) -> float:
         raise Refused("not a finite number") from None
 
 
-def convert(row: Analyte, value: Value, around: Around) -> float:
-    """The value in the analyte's unit; raises Refused for a unit that nobody knows or that does not fit."""
+def convert(code: str, value: Value, around: Around) -> float:
+    """The value in the unit of the analyte that ``code`` (LOINC) means.
+
+    Raises Refused for a unit that nobody knows or that does not fit.
+    """
+    analytes = around.door.feeds.analytes
+    row = analytes.by_code[code]
     defaults = around.feed.default_units
     own = row.unit if row.unit in _OWN_UNITS else ""
     default = next((defaults[name] for name in (*row.codes, row.analyte) if name in defaults), own)
     written = [unit for unit in value.units if unit] or [default]
     for place, unit in enumerate(written, start=1):
         try:
-            return around.door.feeds.analytes.convert(row.codes[0], value.number, unit)
+            return analytes.convert(code, value.number, unit)
         except Refused as error:
             if error.reason != "unknown unit" or place == len(written):
                 raise

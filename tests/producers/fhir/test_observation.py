@@ -154,6 +154,12 @@ def test_numbers_are_read_as_hospitals_write_them_in_strings(client, door, value
     assert [(point["value"], point["flags"]) for point in rows(door, points)] == ([(expected, flags)] if expected else [])
 
 
+def test_urea_is_urea_nitrogen_in_moles_alone(client, door):
+    for unit in ("mg/dL", "mmol/L"):
+        client.post("/fhir/Observation", json=observation(code=loinc("22664-7"), id=unit[:2], valueQuantity=quantity(10, unit)))
+    assert [(point["code"], round(point["value"], 1)) for point in rows(door, points)] == [("3094-0", 28.0)]
+
+
 def test_a_score_needs_no_unit(client, door):
     client.post("/fhir/Observation", json=observation(code=loinc("9269-2"), valueQuantity=None, valueInteger=15))
     assert [point["value"] for point in rows(door, points)] == [15.0]

@@ -134,6 +134,11 @@ def test_umol_becomes_mg_per_dl(desk: Door) -> None:
     assert one.value == pytest.approx(1.0)
 
 
+def test_urea_is_urea_nitrogen_in_moles_alone(desk: Door) -> None:
+    assert refusals(desk, result("30", "mg/dL", "22664-7^Urea^LN")) == [("22664-7", "unit does not fit BUN")]
+    assert only(desk, result("5", "mmol/L", "22664-7^Urea^LN")).value == pytest.approx(14.0, rel=1e-3)
+
+
 def test_an_unknown_unit_is_refused_and_named_while_the_rest_is_used(desk: Door) -> None:
     ask = asked(desk, oru(result(), result("1", "furlong", "2160-0^Creatinine^LN")))
     assert [one.code for one in ask.results] == ["2951-2"]
