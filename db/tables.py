@@ -168,6 +168,7 @@ refused_points = sa.Table(
     sa.Column("input_id", sa.BigInteger, nullable=False),
     _text("code"),
     _text("reason"),
+    _when("observed_at"),  # where that can be told
 )
 
 analytes_seen = sa.Table(

@@ -87,13 +87,14 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class AddResults:
-    """Put results on the patient's timeline; ``refused``: points that were not taken, as ``{"code", "reason"}``.
+    """Put results on the patient's timeline.
 
+    ``refused``: points that were not taken, as ``{"code", "reason", "observed_at"}``; the time is None where it cannot be told.
     ``whole``: these are all results of their base; what an earlier version of it held besides is taken back.
     """
 
     results: tuple[Result, ...]
-    refused: tuple[Mapping[str, str], ...] = ()
+    refused: tuple[Mapping[str, Any], ...] = ()
     whole: bool = False
 
 

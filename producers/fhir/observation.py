@@ -1,11 +1,12 @@
 """Observation → results on the patient's timeline: codes, values, units, versions; components are results of their own."""
 
 from datetime import datetime
+from typing import Any
 
 from producers.fhir.around import Around
 from producers.fhir.elements import LOINC, Element, codings, element, elements, required_text, resource_id
 from producers.fhir.patient import Person
-from producers.fhir.times import Moment, effective, first_moment, last_updated
+from producers.fhir.times import effective, first_moment, last_updated
 from producers.fhir.value import convert, read_value
 from stream.arrival import AddResults, Result
 from stream.errors import Refused
@@ -69,13 +70,13 @@ class _Reader:
 
     def read(self, parts: list[tuple[str, Element]]) -> AddResults | str:
         results: list[Result] = []
-        refused: list[dict[str, str]] = []
+        refused: list[dict[str, Any]] = []
         for sent, part in parts:
             code = self.around.door.feeds.analytes.canonical(sent)
             try:
                 result = self._valued(sent, code, part)
             except Refused as error:
-                refused.append({"code": code, "reason": error.reason})
+                refused.append({"code": code, "reason": error.reason, "observed_at": self._observed_or_none()})
                 result = None
             results += [result] if result else self._taken_back(code, part)
         if not results and not refused:
@@ -104,7 +105,7 @@ class _Reader:
         """Without a value that can be read, what an earlier version said is taken back."""
         if not self.name and not self.removed:
             return []
-        at = self._removed_from()
+        at = self._observed_or_none() or self.version_at  # a removal needs no time of its own
         return [self._result(code, self._component(code, part), None, 0, at, only_known=not self.takes_back)]
 
     def _result(
@@ -123,13 +124,11 @@ class _Reader:
             only_known=only_known,
         )
 
-    def _removed_from(self) -> datetime:
-        """The observation time of what is taken back; a removal needs none, so the nearest other time will do."""
+    def _observed_or_none(self) -> datetime | None:
         try:
-            moment = effective(self.observation, self.around.feed.time_zone, self.around.received_at)
+            return effective(self.observation, self.around.feed.time_zone, self.around.received_at).at
         except Refused:
-            moment = Moment(self.version_at)
-        return moment.at
+            return None
 
     def _component(self, code: str, part: Element) -> str:
         """The code of a component; empty for the Observation's own value."""

@@ -27,11 +27,12 @@ _CODE_LENGTH = 40
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedPoint:
-    """``where``: the OBX in the protocol's own words."""
+    """``where``: the OBX in the protocol's own words. ``observed_at``: None where that cannot be told."""
 
     code: str
     reason: str
     where: str
+    observed_at: datetime | None
 
 
 def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint]]:
@@ -42,14 +43,22 @@ def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint
         try:
             result = _result(reading, order, segment)
         except Refused as error:
-            code = _code(reading, segment)[:_CODE_LENGTH]
-            refused.append(RefusedPoint(code=code, reason=error.reason, where=f"OBX^{place}^{error.where or 5}"))
+            refused.append(_refused(reading, order, segment, error, place))
             result = _corrected(reading, order, segment)
         results += [result] if result else []
     if not results and not refused:
         return None, []
-    points = tuple({"code": one.code, "reason": one.reason} for one in refused)
+    points = tuple({"code": one.code, "reason": one.reason, "observed_at": one.observed_at} for one in refused)
     return AddResults(results=_mark_repeated(_without_comments(results)), refused=points), refused
+
+
+def _refused(reading: Reading, order: Segment, segment: Segment, error: Refused, place: int) -> RefusedPoint:
+    return RefusedPoint(
+        code=_code(reading, segment)[:_CODE_LENGTH],
+        reason=error.reason,
+        where=f"OBX^{place}^{error.where or 5}",
+        observed_at=_observed_or_none(reading, order, segment),
+    )
 
 
 def _without_comments(results: list[Result]) -> list[Result]:
@@ -101,10 +110,7 @@ def _corrected(reading: Reading, order: Segment, segment: Segment) -> Result | N
 
 def _without_value(reading: Reading, order: Segment, segment: Segment, code: str, *, only_known: bool = False) -> Result:
     """A removal needs no observation time: that of what it takes back holds, and the version's stands in for it."""
-    try:
-        at = _observed(reading, order, segment).at
-    except Refused:
-        _, at = _availability(reading, order, segment)
+    at = _observed_or_none(reading, order, segment) or _availability(reading, order, segment)[1]
     return _version(reading, order, segment, code, at, only_known=only_known)
 
 
@@ -163,6 +169,13 @@ def _observed(reading: Reading, order: Segment, segment: Segment) -> Moment:
     if moment.at > reading.received_at + TOLERANCE:
         raise Refused("in the future", where="14")
     return moment
+
+
+def _observed_or_none(reading: Reading, order: Segment, segment: Segment) -> datetime | None:
+    try:
+        return _observed(reading, order, segment).at
+    except Refused:
+        return None
 
 
 def _availability(reading: Reading, order: Segment, segment: Segment) -> tuple[datetime, datetime]:

@@ -76,7 +76,9 @@ def test_an_unknown_unit_is_named_in_the_answer_and_the_rest_is_used(client, doo
     assert answer.status_code == 201
     assert "refused point 76534-7: unknown unit" in diagnostics(answer)
     assert [point["code"] for point in rows(door, points)] == ["76535-4"]
-    assert [(point["code"], point["reason"]) for point in rows(door, refused_points)] == [("76534-7", "unknown unit")]
+    (refused,) = rows(door, refused_points)
+    assert (refused["code"], refused["reason"]) == ("76534-7", "unknown unit")
+    assert refused["observed_at"].isoformat() == "2026-03-01T07:00:00+00:00"
 
 
 @pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])

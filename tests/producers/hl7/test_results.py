@@ -142,7 +142,8 @@ def test_urea_is_urea_nitrogen_in_moles_alone(desk: Door) -> None:
 def test_an_unknown_unit_is_refused_and_named_while_the_rest_is_used(desk: Door) -> None:
     ask = asked(desk, oru(result(), result("1", "furlong", "2160-0^Creatinine^LN")))
     assert [one.code for one in ask.results] == ["2951-2"]
-    assert ask.refused == ({"code": "2160-0", "reason": "unknown unit"},)
+    at = datetime(2026, 11, 20, 11, tzinfo=UTC)
+    assert ask.refused == ({"code": "2160-0", "reason": "unknown unit", "observed_at": at},)
 
 
 def test_the_refused_point_is_placed_for_the_answer(desk: Door) -> None:
