@@ -154,6 +154,7 @@ points = sa.Table(
     _when("observed_at", nullable=False),
     _when("available_at", nullable=False),
     _when("version_at", nullable=False),
+    _when("sent_at"),  # of the message that brought it; the version's own where the laboratory gave none
     sa.Column("input_id", sa.BigInteger, nullable=False),
     # Identity and base are one in nearly every row: an index of the others spares a page a result.
     sa.Index("ix_points_timed", "base", sqlite_where=_TIMED, postgresql_where=_TIMED),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from stream.arrival import AddResults, Result
@@ -62,7 +61,7 @@ def _change(own: Mapping[str, Point], result: Result, patient_key: str, input_id
     """None when the timeline knows this version or a newer one, or has nothing to take back."""
     identity = result.identity or _identity(own, result, patient_key)
     old = own.get(identity)
-    if old and result.version_at < old["version_at"]:
+    if old and _older(result, old):
         return None
     if result.value is None and result.only_known and old is None:
         return None
@@ -71,12 +70,27 @@ def _change(own: Mapping[str, Point], result: Result, patient_key: str, input_id
         return Change(row=row)
     if not _same(old, row):
         return Change(row={**row, "flags": row["flags"] | FLAG_CORRECTED}, old=old)
-    newer = result.version_at > old["version_at"]
-    return Change(row={**old, "version_at": result.version_at}, old=old) if newer else None
+    dated = {**old, "version_at": result.version_at, "sent_at": result.sent_at}
+    return Change(row=dated, old=old) if dated != old else None
+
+
+def _older(result: Result, old: Point) -> bool:
+    """By the laboratory's own times; where one has none, or they are equal, by when the messages were sent.
+
+    A laboratory's time is never compared with a message's: results are reported before they are sent.
+    """
+    sent_at = old["sent_at"]
+    if (
+        result.sent_at
+        and sent_at
+        and (result.version_at == old["version_at"] or result.version_at == result.sent_at or old["version_at"] == sent_at)
+    ):
+        return bool(result.sent_at < sent_at)
+    return bool(result.version_at < old["version_at"])
 
 
 def _laid(identity: str, result: Result, patient_key: str, input_id: int) -> Point:
-    names = ("base", "code", "value", "flags", "observed_at", "available_at", "version_at")
+    names = ("base", "code", "value", "flags", "observed_at", "available_at", "version_at", "sent_at")
     return {
         "identity": identity,
         **{name: getattr(result, name) for name in names},
@@ -87,8 +101,8 @@ def _laid(identity: str, result: Result, patient_key: str, input_id: int) -> Poi
 
 def _taken_back(old: Point, result: Result, input_id: int) -> Point:
     """It stays whose and when it was: what takes a result back need not say so again."""
-    new: dict[str, datetime | int | None] = {"available_at": result.available_at, "version_at": result.version_at}
-    return {**old, **new, "base": result.base, "value": None, "flags": FLAG_CORRECTED, "input_id": input_id}
+    new = {name: getattr(result, name) for name in ("base", "available_at", "version_at", "sent_at")}
+    return {**old, **new, "value": None, "flags": FLAG_CORRECTED, "input_id": input_id}
 
 
 def _identity(own: Mapping[str, Point], result: Result, patient_key: str) -> str:

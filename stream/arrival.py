@@ -70,7 +70,9 @@ class Result:
     message, the observation time too. ``code``: the analyte's first LOINC code; ``value``: in the analyte's unit, None when
     the result was removed (OBX-11 D, W; ``entered-in-error``) or its correction cannot be read: whose and when it was then
     need not be told again. ``only_known``: without a value because there is none (yet): nothing is remembered of it where
-    no value was. ``version_at`` orders the versions: an older one never replaces a newer. ``flags``: see ``stream.points``.
+    no value was. ``version_at`` orders the versions: an older one never replaces a newer. ``sent_at``: when its message was
+    sent, which orders what ``version_at`` leaves open; where the laboratory gave no time of its own they are one.
+    ``flags``: see ``stream.points``.
     """
 
     base: str
@@ -80,6 +82,7 @@ class Result:
     observed_at: datetime
     available_at: datetime
     version_at: datetime
+    sent_at: datetime | None = None
     identity: str = ""
     repeated: bool = False
     only_known: bool = False

@@ -110,7 +110,7 @@ def _corrected(reading: Reading, order: Segment, segment: Segment) -> Result | N
 
 def _without_value(reading: Reading, order: Segment, segment: Segment, code: str, *, only_known: bool = False) -> Result:
     """A removal needs no observation time: that of what it takes back holds, and the version's stands in for it."""
-    at = _observed_or_none(reading, order, segment) or _availability(reading, order, segment)[1]
+    at = _observed_or_none(reading, order, segment) or _times(reading, order, segment)[1]
     return _version(reading, order, segment, code, at, only_known=only_known)
 
 
@@ -125,15 +125,16 @@ def _version(
     flags: int = 0,
     only_known: bool = False,
 ) -> Result:
-    available, version = _availability(reading, order, segment)
+    available_at, version_at, sent_at = _times(reading, order, segment)
     return Result(
         base=_base(reading, order, segment, at),
         code=code,
         value=value,
         flags=flags,
         observed_at=at,
-        available_at=available,
-        version_at=version,
+        available_at=available_at,
+        version_at=version_at,
+        sent_at=sent_at,
         only_known=only_known,
     )
 
@@ -178,17 +179,17 @@ def _observed_or_none(reading: Reading, order: Segment, segment: Segment) -> dat
         return None
 
 
-def _availability(reading: Reading, order: Segment, segment: Segment) -> tuple[datetime, datetime]:
-    """When the result was to be had (OBX-19, else OBR-22, else receipt), and what orders its versions (MSH-7 before receipt).
+def _times(reading: Reading, order: Segment, segment: Segment) -> tuple[datetime, datetime, datetime]:
+    """When the result was to be had (OBX-19, else OBR-22, else receipt), what orders its versions, and when it was sent.
 
-    A date alone and a time in the future are passed over: a clock that runs ahead would shut out every later correction.
+    Versions are ordered by the later of OBX-19 and OBR-22, by MSH-7 (else receipt) where there is neither. A date alone and a
+    time in the future are passed over: a clock that runs ahead would shut out every later correction.
     """
     zone, now = reading.config.time_zone, reading.received_at
-    reported = first_moment((segment.text(19), order.text(22)), zone, now)
-    if reported:
-        return reported.at, reported.at
+    reported = [one.at for field in (segment.text(19), order.text(22)) if (one := first_moment((field,), zone, now))]
     sent = first_moment((reading.message.header.text(7),), zone, now)
-    return now, sent.at if sent else now
+    sent_at = sent.at if sent else now
+    return (reported[0], max(reported), sent_at) if reported else (now, sent_at, sent_at)
 
 
 def _base(reading: Reading, order: Segment, segment: Segment, at: datetime) -> str:

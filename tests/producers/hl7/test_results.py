@@ -238,6 +238,31 @@ def test_without_a_report_time_the_message_orders_the_versions(desk: Door) -> No
     assert only(desk, result()).version_at == datetime(2026, 11, 20, 11, 55, tzinfo=UTC)
 
 
+def sent_at(clock: str, control_id: str, *segments: str) -> bytes:
+    """An ORU with MSH-7."""
+    return message(header("ORU^R01", control_id, f7=f"20261120{clock}"), patient(), *segments)
+
+
+def test_the_later_of_obx_19_and_obr_22_orders_the_versions(sqlite: Database, desk: Door) -> None:
+    corrected = oru(order(f22="20261120115800"), result("141", status="C", f19="20261120113000"), control_id="2")
+    late = oru(order(f22="20261120115700"), result("140", f19="20261120113000"))
+    assert standing(sqlite, desk, corrected, late) == [141]
+    assert only(desk, order(f22="20261120115800"), result(f19="20261120113000")).version_at.minute == 58
+
+
+def test_a_final_result_with_its_time_replaces_a_preliminary_one_without(sqlite: Database, desk: Door) -> None:
+    preliminary = sent_at("115500", "1", order(), result("150", status="P"))
+    final = sent_at("115800", "2", order(), result("140", f19="20261120113000"))
+    assert standing(sqlite, desk, preliminary, final) == [140]
+    assert standing(sqlite, desk, sent_at("115600", "3", order(), result("160", status="P"))) == [140]
+
+
+def test_of_two_versions_of_one_time_the_message_that_was_sent_later_holds(sqlite: Database, desk: Door) -> None:
+    later = sent_at("115800", "2", order(), result("141", status="C", f19="20261120113000"))
+    earlier = sent_at("115700", "1", order(), result("140", f19="20261120113000"))
+    assert standing(sqlite, desk, later, earlier) == [141]
+
+
 def test_a_date_alone_is_refused(desk: Door) -> None:
     assert refusals(desk, order(at="20261120"), result()) == [("2951-2", "a date without a time")]
     assert refusals(desk, order(at=""), result()) == [("2951-2", "no observation time")]
