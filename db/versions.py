@@ -90,11 +90,17 @@ def _older(result: Result, old: Point) -> bool:
 
 
 def _laid(identity: str, result: Result, patient_key: str, input_id: int) -> Point:
-    names = ("base", "code", "value", "flags", "observed_at", "available_at", "version_at", "sent_at")
     return {
         "identity": identity,
-        **{name: getattr(result, name) for name in names},
+        "base": result.base,
         "patient_key": patient_key,
+        "code": result.code,
+        "value": result.value,
+        "flags": result.flags,
+        "observed_at": result.observed_at,
+        "available_at": result.available_at,
+        "version_at": result.version_at,
+        "sent_at": result.sent_at,
         "input_id": input_id,
     }
 
@@ -110,6 +116,8 @@ def _identity(own: Mapping[str, Point], result: Result, patient_key: str) -> str
 
     A number that comes again with another patient and another time was used again: it is another result.
     """
+    if not own and not result.repeated:
+        return result.base  # nearly every result
     timed = f"{result.base}@{result.observed_at.isoformat()}"
     plain = own.get(result.base)
     if timed in own:
