@@ -86,21 +86,25 @@ class Closer:
         return facts
 
 
+def _in_window(table: sa.Table, case: sa.RowMapping) -> sa.ColumnElement[bool]:
+    """By observation time; both ends belong to the window."""
+    return table.c.observed_at.between(case["origin_at"], case["ends_at"])
+
+
 def _window_points(connection: sa.Connection, case: sa.RowMapping) -> list[Any]:
-    """The points that the window holds by observation time; both ends belong to it."""
+    """The points that the window holds."""
     own = points.c.patient_key.in_(same_person(connection, case["patient_key"]))
-    inside = (points.c.observed_at >= case["origin_at"]) & (points.c.observed_at <= case["ends_at"])
     columns = (points.c.code, points.c.value, points.c.flags, points.c.observed_at, points.c.available_at)
-    query = sa.select(*columns).where(own, inside, points.c.value.is_not(None)).order_by(points.c.id)
+    query = sa.select(*columns).where(own, _in_window(points, case), points.c.value.is_not(None)).order_by(points.c.id)
     return list(connection.execute(query))
 
 
 def _refused(connection: sa.Connection, case: sa.RowMapping) -> list[dict[str, Any]]:
-    query = (
-        sa.select(refused_points.c.code, refused_points.c.reason, sa.func.count())
-        .join(case_inputs, case_inputs.c.input_id == refused_points.c.input_id)
-        .where(case_inputs.c.case_id == case["id"])
-        .group_by(refused_points.c.code, refused_points.c.reason)
-        .order_by(refused_points.c.code)
-    )
-    return [{"code": code, "reason": reason, "n": number} for code, reason, number in connection.execute(query)]
+    """The refused points that would stand in the window; those without a time when their input belongs to the stay."""
+    own = refused_points.c.patient_key.in_(same_person(connection, case["patient_key"]))
+    gathered = sa.select(case_inputs.c.input_id).where(case_inputs.c.case_id == case["id"])
+    without_time = refused_points.c.observed_at.is_(None) & refused_points.c.input_id.in_(gathered)
+    named = (refused_points.c.code, refused_points.c.reason)
+    query = sa.select(*named, sa.func.count()).where(own, _in_window(refused_points, case) | without_time)
+    found = connection.execute(query.group_by(*named).order_by(*named))
+    return [{"code": code, "reason": reason, "n": number} for code, reason, number in found]

@@ -14,7 +14,7 @@ from db.retract import retract
 from db.rows import change_rows, read_rows, write_rows
 from db.tables import case_inputs, cases, inputs, points
 from db.tally import dialect_insert
-from stream.arrival import Arrival
+from stream.queues import Lane
 
 #: A row of ``cases``, or what is known of it.
 Row = Mapping[str, Any] | sa.RowMapping
@@ -75,38 +75,46 @@ def bring(commit: Commit, case: Row, keys: Sequence[str]) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Touch:
-    """Results of one input changed at ``times``; those at ``removed`` were taken back."""
+    """Results of one patient changed at ``times`` by one input; those at ``removed`` were taken back.
 
-    arrival: Arrival
+    ``moved_to``: the patient who has them now, where they had been filed under another one.
+    """
+
+    patient_key: str
+    lane: Lane
     input_id: int
     times: frozenset[datetime]
     removed: frozenset[datetime]
+    moved_to: str = ""
 
 
 def touch(commit: Commit, touches: Sequence[Touch]) -> set[int]:
     """The stays whose window holds a change are judged (again); what was said with a removed result is retracted.
 
-    Gives the ids of the inputs that belong to a stay.
+    Gives the ids of the inputs that belong to a stay: a result that left a patient does not belong to that one's stay.
     """
-    people = same_people(commit.connection, {one.arrival.patient_key for one in touches if one.times})
+    people = same_people(commit.connection, {one.patient_key for one in touches})
     found = stays_of(commit.connection, {key for keys in people.values() for key in keys})
     gathered: dict[int, dict[str, Any]] = {}
     attached: list[dict[str, int]] = []
     for one in touches:
-        for case in [case for key in people.get(one.arrival.patient_key, ()) for case in found.get(key, ())]:
+        keys = people[one.patient_key]
+        left = bool(one.moved_to) and one.moved_to not in keys
+        removed = one.removed if left or not one.moved_to else frozenset[datetime]()
+        for case in [case for key in keys for case in found.get(key, ())]:
             inside = {at for at in one.times if case["origin_at"] <= at <= case["ends_at"]}
             if inside:
-                gathered[case["id"]] = _touch_one(commit, case, one, inside)
-                attached.append({"case_id": case["id"], "input_id": one.input_id})
+                gathered[case["id"]] = _touch_one(commit, case, one.lane, retracted=not removed.isdisjoint(inside))
+                attached += [] if left else [{"case_id": case["id"], "input_id": one.input_id}]
     _attach_all(commit, attached)
     write(commit.connection, gathered)
     return {row["input_id"] for row in attached}
 
 
-def _touch_one(commit: Commit, case: dict[str, Any], one: Touch, inside: Collection[datetime]) -> dict[str, Any]:
-    if one.removed.intersection(inside):
+def _touch_one(commit: Commit, case: dict[str, Any], lane: Lane, *, retracted: bool) -> dict[str, Any]:
+    if retracted:
         retract(commit.connection, case["case_key"])
-    values = gather(commit, case, one.arrival.lane.value, origin=case["origin_at"])
+    values = gather(commit, case, lane.value, origin=case["origin_at"])
     if values["lane"] != case["lane"]:
         promote(commit, case["case_key"], values["lane"])
     case.update(values)

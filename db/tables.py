@@ -154,6 +154,7 @@ points = sa.Table(
     _when("observed_at", nullable=False),
     _when("available_at", nullable=False),
     _when("version_at", nullable=False),
+    _when("sent_at"),  # of the message that brought it; the version's own where the laboratory gave none
     sa.Column("input_id", sa.BigInteger, nullable=False),
     # Identity and base are one in nearly every row: an index of the others spares a page a result.
     sa.Index("ix_points_timed", "base", sqlite_where=_TIMED, postgresql_where=_TIMED),
@@ -168,6 +169,7 @@ refused_points = sa.Table(
     sa.Column("input_id", sa.BigInteger, nullable=False),
     _text("code"),
     _text("reason"),
+    _when("observed_at"),  # where that can be told
 )
 
 analytes_seen = sa.Table(

@@ -1,10 +1,10 @@
 """The patient's timeline: results by identity and version, and the stays whose windows they fall into."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,8 +13,8 @@ from db.commit import Commit, Outcome
 from db.rows import read_rows, write_rows
 from db.tables import analytes_seen, points, refused_points
 from db.tally import dialect_insert, insert_for
+from db.versions import Change, Stored, changes
 from stream.arrival import AddResults, Arrival, Result
-from stream.points import FLAG_CORRECTED
 
 #: ``analytes_seen`` is written at most this often for one code.
 _SEEN_EVERY = timedelta(hours=1)
@@ -35,27 +35,45 @@ def add_results(commit: Commit, batch: Sequence[Laid]) -> list[Outcome]:
     A newer version replaces an older one, and the stays that a change touches are judged again.
     """
     stored = _stored(commit.connection, [result for laid in batch for result in laid.ask.results])
-    changes = [[change for result in laid.ask.results if (change := _change(stored, laid, result))] for laid in batch]
-    _write(commit.connection, [change for some in changes for change in some])
+    changed = [changes(stored, laid.ask, patient_key=laid.arrival.patient_key, input_id=laid.input_id) for laid in batch]
+    _write(commit.connection, [change for some in changed for change in some])
     _refuse(commit.connection, batch)
-    _see(commit, {result.code for laid in batch for result in laid.ask.results})
-    touches = [_touch(laid, some) for laid, some in zip(batch, changes, strict=True)]
-    touched = gather.touch(commit, touches)
-    return [_outcome(laid.ask, some, laid.input_id in touched) for laid, some in zip(batch, changes, strict=True)]
+    _see(commit, {result.code for laid in batch for result in laid.ask.results if result.value is not None})
+    told = [[change for change in some if change.told] for some in changed]
+    touched = gather.touch(commit, [touch for laid, some in zip(batch, told, strict=True) for touch in _touches(laid, some)])
+    return [_outcome(laid.ask, bool(some), laid.input_id in touched) for laid, some in zip(batch, told, strict=True)]
 
 
-def _touch(laid: Laid, changes: Sequence[dict[str, Any]]) -> gather.Touch:
-    times = {row[name] for row in changes for name in ("observed_at", "replaced_at") if row[name]}
-    removed = {row["replaced_at"] for row in changes if row["value"] is None and row["replaced_at"]}
-    return gather.Touch(arrival=laid.arrival, input_id=laid.input_id, times=frozenset(times), removed=frozenset(removed))
+def _touches(laid: Laid, told: Sequence[Change]) -> Iterator[gather.Touch]:
+    """One for each patient whose results have changed: the input's own, and whoever had them before."""
+    times: dict[tuple[str, str], set[datetime]] = defaultdict(set)
+    removed: dict[tuple[str, str], set[datetime]] = defaultdict(set)
+    for row, old in ((change.row, change.old) for change in told):
+        here = row["patient_key"]
+        times[here, ""].add(row["observed_at"])
+        if old:
+            had = (old["patient_key"], here if old["patient_key"] != here else "")
+            times[had].add(old["observed_at"])
+            if row["value"] is None or old["patient_key"] != here:
+                removed[had].add(old["observed_at"])
+    for (patient_key, moved_to), at in times.items():
+        gone = frozenset(removed[patient_key, moved_to])
+        yield gather.Touch(
+            patient_key=patient_key,
+            lane=laid.arrival.lane,
+            input_id=laid.input_id,
+            times=frozenset(at),
+            removed=gone,
+            moved_to=moved_to,
+        )
 
 
-def _outcome(ask: AddResults, changes: Sequence[dict[str, Any]], touched: bool) -> Outcome:
+def _outcome(ask: AddResults, told: bool, touched: bool) -> Outcome:
     if touched:
         return Outcome("collecting", _refusals(ask))
-    if changes:
+    if told:
         return Outcome("timeline", _refusals(ask))
-    if ask.results:
+    if any(result.value is not None for result in ask.results):
         return Outcome("not_used", "duplicate: every result is known")
     return Outcome("not_used", _refusals(ask) or "no result with a value")
 
@@ -66,58 +84,28 @@ def _refusals(ask: AddResults) -> str:
     return "refused: " + "; ".join(named[:5] + (["…"] if len(named) > 5 else [])) if named else ""
 
 
-_NAMES = tuple(column.name for column in points.c)
+#: What is written of a point; its id is the database's.
+_NAMES = tuple(column.name for column in points.c if column.name != "id")
 _BASES: sa.BindParameter[str] = sa.bindparam("bases", expanding=True)
-_TIMED = sa.select(points).where(points.c.base.in_(_BASES), points.c.identity != points.c.base)
-_OF_BASES = sa.union_all(sa.select(points).where(points.c.identity.in_(_BASES)), _TIMED)
+_POINTS = sa.select(*(points.c[name] for name in _NAMES))
+_TIMED = _POINTS.where(points.c.base.in_(_BASES), points.c.identity != points.c.base)
+_OF_BASES = sa.union_all(_POINTS.where(points.c.identity.in_(_BASES)), _TIMED)
 
 
-def _stored(connection: sa.Connection, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
-    """The points of the same results that are on the timeline already, by identity."""
-    bases = sorted({result.base for result in results})
-    rows: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(bases), 500):
-        for values in read_rows(connection, _OF_BASES, bases=bases[start : start + 500]):
+def _stored(connection: sa.Connection, results: Sequence[Result]) -> Stored:
+    """The points of the same results that are on the timeline already."""
+    base_of = {result.identity: result.base for result in results if result.identity}
+    names = sorted({result.base for result in results} | set(base_of))
+    stored: Stored = {}
+    for start in range(0, len(names), 500):
+        for values in read_rows(connection, _OF_BASES, bases=names[start : start + 500]):
             row = dict(zip(_NAMES, values, strict=True))
-            rows[row["identity"]] = row
-    return rows
+            stored.setdefault(base_of.get(row["identity"], row["base"]), {})[row["identity"]] = row
+    return stored
 
 
-def _change(stored: dict[str, dict[str, Any]], laid: Laid, result: Result) -> dict[str, Any] | None:
-    """The row to write, or None when the timeline knows this version or a newer one."""
-    identity = _identity(stored, result)
-    old = stored.get(identity)
-    if old and (result.version_at < old["version_at"] or _same(old, result)):
-        return None
-    row = {
-        "identity": identity,
-        "base": result.base,
-        "patient_key": laid.arrival.patient_key,
-        "code": result.code,
-        "value": result.value,
-        "flags": result.flags | (FLAG_CORRECTED if old else 0),
-        "observed_at": result.observed_at,
-        "available_at": result.available_at,
-        "version_at": result.version_at,
-        "input_id": laid.input_id,
-    }
-    stored[identity] = row
-    return {**row, "replaced_at": old["observed_at"] if old else None}
-
-
-def _identity(stored: dict[str, dict[str, Any]], result: Result) -> str:
-    """The base alone; with the observation time where the base stands, or stood, more than once in one message."""
-    timed = f"{result.base}@{result.observed_at.isoformat()}"
-    return timed if result.repeated or timed in stored else result.base
-
-
-def _same(old: dict[str, Any], result: Result) -> bool:
-    unchanged = old["value"] == result.value and old["code"] == result.code and old["observed_at"] == result.observed_at
-    return bool(unchanged and old["flags"] & ~FLAG_CORRECTED == result.flags & ~FLAG_CORRECTED)
-
-
-def _write(connection: sa.Connection, changes: Sequence[dict[str, Any]]) -> None:
-    rows = {row["identity"]: {name: value for name, value in row.items() if name != "replaced_at"} for row in changes}
+def _write(connection: sa.Connection, changed: Sequence[Change]) -> None:
+    rows = {change.row["identity"]: change.row for change in changed}
     if rows:
         write_rows(connection, _lay(connection.dialect.name), list(rows.values()))
 
@@ -125,8 +113,7 @@ def _write(connection: sa.Connection, changes: Sequence[dict[str, Any]]) -> None
 @cache
 def _lay(dialect: str) -> sa.Insert:
     insert = dialect_insert(dialect, points)
-    kept = ("identity", "base", "id")
-    new = {column.name: insert.excluded[column.name] for column in points.c if column.name not in kept}
+    new = {name: insert.excluded[name] for name in _NAMES if name != "identity"}
     return insert.on_conflict_do_update(index_elements=["identity"], set_=new)
 
 

@@ -65,10 +65,14 @@ class CancelNote:
 class Result:
     """One version of one result on the patient's timeline.
 
-    ``base``: hash of (assigning authority, filler order, code, sub-id). ``repeated``: the base stands more than once in
-    its message, so that the observation time is part of the identity. ``code``: the analyte's first LOINC code;
-    ``value``: in the analyte's unit, None when the result was removed (OBX-11 D, W; ``entered-in-error``).
-    ``version_at`` orders the versions: an older one never replaces a newer. ``flags``: see ``stream.points``.
+    ``base``: hash of (assigning authority, filler order, code, sub-id), or of a FHIR resource. ``identity``: of one result of
+    that resource; where it is empty the base identifies, and where ``repeated`` says that the base stands more than once in its
+    message, the observation time too. ``code``: the analyte's first LOINC code; ``value``: in the analyte's unit, None when
+    the result was removed (OBX-11 D, W; ``entered-in-error``) or its correction cannot be read: whose and when it was then
+    need not be told again. ``only_known``: without a value because there is none (yet): nothing is remembered of it where
+    no value was. ``version_at`` orders the versions: an older one never replaces a newer. ``sent_at``: when its message was
+    sent, which orders what ``version_at`` leaves open; where the laboratory gave no time of its own they are one.
+    ``flags``: see ``stream.points``.
     """
 
     base: str
@@ -78,15 +82,23 @@ class Result:
     observed_at: datetime
     available_at: datetime
     version_at: datetime
+    sent_at: datetime | None = None
+    identity: str = ""
     repeated: bool = False
+    only_known: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddResults:
-    """Put results on the patient's timeline; ``refused``: points that were not taken, as ``{"code", "reason"}``."""
+    """Put results on the patient's timeline.
+
+    ``refused``: points that were not taken, as ``{"code", "reason", "observed_at"}``; the time is None where it cannot be told.
+    ``whole``: these are all results of their base; what an earlier version of it held besides is taken back.
+    """
 
     results: tuple[Result, ...]
-    refused: tuple[Mapping[str, str], ...] = ()
+    refused: tuple[Mapping[str, Any], ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

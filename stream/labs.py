@@ -32,12 +32,14 @@ class Analyte:
     """A row of ``labs.csv``.
 
     ``unit``: what every model takes. ``molar_factor``: how many ``molar_unit`` one ``unit`` is. ``valence``: meq per
-    mmol. ``plausible``: outside it the point is flagged by a gate; ``physical``: outside it the point is refused.
+    mmol. ``molar_only``: those of ``codes`` that name another substance with as many moles, as urea is for urea nitrogen: its mass
+    is another one. ``plausible``: outside it the point is flagged by a gate; ``physical``: outside it the point is refused.
     """
 
     analyte: str
     name: str
     codes: tuple[str, ...]
+    molar_only: frozenset[str]
     specimen: str
     unit: str
     molar_unit: str
@@ -100,6 +102,8 @@ class Analytes:
         unit = units().get(_plain(written))
         if unit is None:
             raise Refused("unknown unit")
+        if code in row.molar_only and unit.dimension != units()[_plain(row.molar_unit)].dimension:
+            raise Refused(f"unit does not fit {row.analyte}")
         converted = _convert(value, unit, row)
         low, high = row.physical
         if not low <= converted <= high:
@@ -132,10 +136,12 @@ def _analyte(row: Mapping[str, str]) -> Analyte:
     def number(name: str) -> float | None:
         return float(row[name]) if row.get(name) else None
 
+    molar_only = (row.get("loinc_molar_only") or "").split()  # an operator's table may not have the column
     return Analyte(
         analyte=row["analyte"],
         name=row["name"],
-        codes=tuple(row["loinc_mass"].split() + row["loinc_substance"].split()),
+        codes=tuple(row["loinc_mass"].split() + row["loinc_substance"].split() + molar_only),
+        molar_only=frozenset(molar_only),
         specimen=row["specimen"],
         unit=row["unit"],
         molar_unit=row["molar_unit"],

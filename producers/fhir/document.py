@@ -91,7 +91,7 @@ def _note(
         facts=read_facts(person.patient, around.feed, acquired or around.received_at, known),
         available=available,
         acquired_at=acquired,
-        version_at=last_updated(resource, around.feed.time_zone),
+        version_at=last_updated(resource, around.feed.time_zone, around.received_at),
     )
 
 

@@ -61,7 +61,7 @@ def read_patient(patient: Element, around: Around) -> KnowPatient | str:
         birth_date=written_date(text(patient, "birthDate")),
         sex=sex if sex in _SEXES else "",
         facts_at=partial(read_facts, patient, around.feed),
-        version_at=last_updated(patient, around.feed.time_zone),
+        version_at=last_updated(patient, around.feed.time_zone, around.received_at),
     )
 
 

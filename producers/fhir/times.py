@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from producers.fhir.elements import Element, element, text
 from stream.errors import Refused
 
-#: A result that was observed later than this after its receipt is refused: a clock is wrong.
+#: A moment that is later than this after its receipt is refused, or passed over: a clock is wrong.
 MOST_AHEAD = timedelta(minutes=5)
 
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
@@ -48,10 +48,13 @@ def moment_or_none(written: str, zone: ZoneInfo) -> Moment | None:
         return None
 
 
-def first_moment(parent: Element, names: Sequence[str], zone: ZoneInfo) -> datetime | None:
-    """The first of these elements that is a full time."""
+def first_moment(parent: Element, names: Sequence[str], zone: ZoneInfo, received_at: datetime | None = None) -> datetime | None:
+    """The first of these elements that is a full time; where ``received_at`` is given, one ahead of it is passed over.
+
+    What orders versions needs it: a clock that runs ahead would shut out every later correction.
+    """
     found = (moment_or_none(text(parent, name), zone) for name in names)
-    return next((moment.at for moment in found if moment), None)
+    return next((one.at for one in found if one and not (received_at and one.at > received_at + MOST_AHEAD)), None)
 
 
 def effective(observation: Element, zone: ZoneInfo, received_at: datetime) -> Moment:
@@ -66,9 +69,9 @@ def effective(observation: Element, zone: ZoneInfo, received_at: datetime) -> Mo
     return moment
 
 
-def last_updated(resource: Element, zone: ZoneInfo) -> datetime | None:
-    """``meta.lastUpdated``, which orders the versions of a resource."""
-    return first_moment(element(resource, "meta"), ("lastUpdated",), zone)
+def last_updated(resource: Element, zone: ZoneInfo, received_at: datetime | None = None) -> datetime | None:
+    """``meta.lastUpdated``, which orders the versions of a resource; ``received_at``: see ``first_moment``."""
+    return first_moment(element(resource, "meta"), ("lastUpdated",), zone, received_at)
 
 
 def written_date(written: str) -> str:

@@ -9,18 +9,17 @@ from datetime import datetime
 from producers.hl7.message import Segment
 from producers.hl7.reading import Reading
 from producers.hl7.times import TOLERANCE, Moment, first_moment, read_moment
+from producers.hl7.values import NUMBER, read_value
 from stream.arrival import AddResults, Result
 from stream.errors import Refused
-from stream.points import FLAG_ABOVE, FLAG_BELOW, FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
+from stream.points import FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
 
 _LOINC = re.compile(r"\d{1,7}-\d")
-_NUMBER = re.compile(r"(<=?|>=?|=)?\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
-_RATIO = re.compile(r"\d+\s*[:/]\s*\d+")
-_BOUNDS = {"<": FLAG_BELOW, "<=": FLAG_BELOW, ">": FLAG_ABOVE, ">=": FLAG_ABOVE, "=": 0, "": 0}
 _TEXTS = {"ST", "TX", "FT", ""}
 _TAKEN = {"F", "", "C", "P"}  # OBX-11, table 0085
 _REMOVED = {"D", "W"}
 _WITHOUT_VALUE = {"X", "I", "N"}
+_CORRECTED = "C"
 
 #: A refused code is shown to at most so many characters.
 _CODE_LENGTH = 40
@@ -28,11 +27,12 @@ _CODE_LENGTH = 40
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedPoint:
-    """``where``: the OBX in the protocol's own words."""
+    """``where``: the OBX in the protocol's own words. ``observed_at``: None where that cannot be told."""
 
     code: str
     reason: str
     where: str
+    observed_at: datetime | None
 
 
 def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint]]:
@@ -43,14 +43,28 @@ def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint
         try:
             result = _result(reading, order, segment)
         except Refused as error:
-            code = _code(reading, segment)[:_CODE_LENGTH]
-            refused.append(RefusedPoint(code=code, reason=error.reason, where=f"OBX^{place}^{error.where or 5}"))
-        else:
-            results += [result] if result else []
+            refused.append(_refused(reading, order, segment, error, place))
+            result = _corrected(reading, order, segment)
+        results += [result] if result else []
     if not results and not refused:
         return None, []
-    points = tuple({"code": one.code, "reason": one.reason} for one in refused)
-    return AddResults(results=_mark_repeated(results), refused=points), refused
+    points = tuple({"code": one.code, "reason": one.reason, "observed_at": one.observed_at} for one in refused)
+    return AddResults(results=_mark_repeated(_without_comments(results)), refused=points), refused
+
+
+def _refused(reading: Reading, order: Segment, segment: Segment, error: Refused, place: int) -> RefusedPoint:
+    return RefusedPoint(
+        code=_code(reading, segment)[:_CODE_LENGTH],
+        reason=error.reason,
+        where=f"OBX^{place}^{error.where or 5}",
+        observed_at=_observed_or_none(reading, order, segment),
+    )
+
+
+def _without_comments(results: list[Result]) -> list[Result]:
+    """What has no value takes nothing from a value of the same result in its message: many send their remarks so."""
+    valued = {(result.base, result.observed_at) for result in results if result.value is not None}
+    return [one for one in results if one.value is not None or (one.base, one.observed_at) not in valued]
 
 
 def _mark_repeated(results: list[Result]) -> tuple[Result, ...]:
@@ -69,34 +83,66 @@ def _observations(reading: Reading) -> Iterator[tuple[Segment, Segment]]:
 
 
 def _result(reading: Reading, order: Segment, segment: Segment) -> Result | None:
-    """None: no number and no analyte, or a status that carries no value. Raises Refused for a point that is not taken."""
-    analytes = reading.feeds.analytes
-    code = _code(reading, segment)
-    status = segment.text(11).upper()
-    numeric = is_numeric(segment)
-    if (not numeric and code not in analytes.by_code) or status in _WITHOUT_VALUE:
+    """None: no number and no analyte. Raises Refused for a point that is not taken."""
+    code, status = _code(reading, segment), segment.text(11).upper()
+    known = code in reading.feeds.analytes.by_code
+    if not known and (status in _WITHOUT_VALUE or not is_numeric(segment)):
         return None
-    canonical = analytes.canonical(code)
-    if status in _REMOVED:
-        value, flags = None, 0
-    elif status in _TAKEN:
-        value, flags = _value(reading, segment, code)
-    else:
+    canonical = reading.feeds.analytes.canonical(code)
+    if status in _REMOVED or status in _WITHOUT_VALUE:
+        return _without_value(reading, order, segment, canonical, only_known=status in _WITHOUT_VALUE)
+    if status not in _TAKEN:
         raise Refused("status not taken", where="11")
+    value, flags = read_value(reading, segment, code)
     observed = _observed(reading, order, segment)
     flags |= FLAG_PRELIMINARY if status == "P" else 0
     flags |= FLAG_REPEATED_HOUR if observed.doubtful else 0
-    available, version = _availability(reading, order, segment)
-    base = _base(reading, order, segment, observed)
+    return _version(reading, order, segment, canonical, observed.at, value=value, flags=flags)
+
+
+def _corrected(reading: Reading, order: Segment, segment: Segment) -> Result | None:
+    """A correction that cannot be read still says that what it corrects is wrong; None for anything else."""
+    analyte = reading.feeds.analytes.by_code.get(_code(reading, segment))
+    if analyte is None or segment.text(11).upper() != _CORRECTED:
+        return None
+    return _without_value(reading, order, segment, analyte.codes[0])
+
+
+def _without_value(reading: Reading, order: Segment, segment: Segment, code: str, *, only_known: bool = False) -> Result:
+    """A removal needs no observation time: that of what it takes back holds, and the version's stands in for it."""
+    at = _observed_or_none(reading, order, segment) or _times(reading, order, segment)[1]
+    return _version(reading, order, segment, code, at, only_known=only_known)
+
+
+def _version(
+    reading: Reading,
+    order: Segment,
+    segment: Segment,
+    code: str,
+    at: datetime,
+    *,
+    value: float | None = None,
+    flags: int = 0,
+    only_known: bool = False,
+) -> Result:
+    available_at, version_at, sent_at = _times(reading, order, segment)
     return Result(
-        base=base, code=canonical, value=value, flags=flags, observed_at=observed.at, available_at=available, version_at=version
+        base=_base(reading, order, segment, at),
+        code=code,
+        value=value,
+        flags=flags,
+        observed_at=at,
+        available_at=available_at,
+        version_at=version_at,
+        sent_at=sent_at,
+        only_known=only_known,
     )
 
 
 def is_numeric(segment: Segment) -> bool:
     """NM and SN by their type; a text when it is a number."""
     kind = segment.text(2).upper()
-    return kind in {"NM", "SN"} or (kind in _TEXTS and _NUMBER.fullmatch(segment.text(5)) is not None)
+    return kind in {"NM", "SN"} or (kind in _TEXTS and NUMBER.fullmatch(segment.text(5)) is not None)
 
 
 def _code(reading: Reading, segment: Segment) -> str:
@@ -110,47 +156,6 @@ def _code(reading: Reading, segment: Segment) -> str:
     if mapped:
         return mapped
     return alternate if _LOINC.fullmatch(alternate) and not _LOINC.fullmatch(sent) else sent
-
-
-def _value(reading: Reading, segment: Segment, code: str) -> tuple[float, int]:
-    """The value in the analyte's unit and the flag of its comparator; raises Refused."""
-    if len(segment.repetitions(5)) > 1:
-        raise Refused("more than one value")
-    comparator, number = _structured(segment) if segment.text(2).upper() == "SN" else _written(segment.text(5))
-    try:
-        value = reading.feeds.analytes.convert(code, number, _unit(reading, segment, code))
-    except Refused as error:
-        raise Refused(error.reason, where="6" if "unit" in error.reason else "5") from error
-    return value, _BOUNDS[comparator]
-
-
-def _written(text: str) -> tuple[str, float]:
-    if not text:
-        raise Refused("no value")
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        raise Refused("a ratio or a titre" if _RATIO.fullmatch(text) else "not a number")
-    return match[1] or "", float(match[2])
-
-
-def _structured(segment: Segment) -> tuple[str, float]:
-    """SN: comparator, number, and no separator (a titre, a ratio or a range has one)."""
-    comparator, number, separator, second = (segment.text(5, component) for component in range(1, 5))
-    if separator or second:
-        raise Refused("a ratio or a titre")
-    if comparator not in _BOUNDS:
-        raise Refused("comparator not taken")
-    written, value = _written(number)
-    return comparator or written, value
-
-
-def _unit(reading: Reading, segment: Segment, code: str) -> str:
-    """OBX-6 as sent, else what the feed says of this analyte; ``10^3/uL`` is often sent without escaping its ``^``."""
-    sent = segment.text(6)
-    if sent in {"10", "x10"} and segment.text(6, 2)[:1].isdigit():
-        return f"{sent}^{segment.text(6, 2)}"
-    units = reading.config.default_units
-    return sent or segment.text(6, 2) or units.get(code) or units.get(reading.feeds.analytes.canonical(code)) or ""
 
 
 def _observed(reading: Reading, order: Segment, segment: Segment) -> Moment:
@@ -167,20 +172,27 @@ def _observed(reading: Reading, order: Segment, segment: Segment) -> Moment:
     return moment
 
 
-def _availability(reading: Reading, order: Segment, segment: Segment) -> tuple[datetime, datetime]:
-    """When the result was to be had (OBX-19, else OBR-22, else receipt), and what orders its versions (MSH-7 before receipt).
+def _observed_or_none(reading: Reading, order: Segment, segment: Segment) -> datetime | None:
+    try:
+        return _observed(reading, order, segment).at
+    except Refused:
+        return None
 
-    A date alone and a time in the future are passed over: a clock that runs ahead would shut out every later correction.
+
+def _times(reading: Reading, order: Segment, segment: Segment) -> tuple[datetime, datetime, datetime]:
+    """When the result was to be had (OBX-19, else OBR-22, else receipt), what orders its versions, and when it was sent.
+
+    Versions are ordered by the later of OBX-19 and OBR-22, by MSH-7 (else receipt) where there is neither. A date alone and a
+    time in the future are passed over: a clock that runs ahead would shut out every later correction.
     """
     zone, now = reading.config.time_zone, reading.received_at
-    reported = first_moment((segment.text(19), order.text(22)), zone, now)
-    if reported:
-        return reported.at, reported.at
+    reported = [one.at for field in (segment.text(19), order.text(22)) if (one := first_moment((field,), zone, now))]
     sent = first_moment((reading.message.header.text(7),), zone, now)
-    return now, sent.at if sent else now
+    sent_at = sent.at if sent else now
+    return (reported[0], max(reported), sent_at) if reported else (now, sent_at, sent_at)
 
 
-def _base(reading: Reading, order: Segment, segment: Segment, observed: Moment) -> str:
+def _base(reading: Reading, order: Segment, segment: Segment, at: datetime) -> str:
     """The result's identity: who numbered the order, its number (OBR-3, else OBR-2), OBX-3 and OBX-4."""
     digest = reading.identities.digest
     code = segment.text(3) or segment.text(3, 4)
@@ -188,4 +200,4 @@ def _base(reading: Reading, order: Segment, segment: Segment, observed: Moment) 
         if number := order.text(field):
             assigner = order.text(field, 2) or order.text(field, 3) or reading.message.sender
             return digest("result", assigner, number, code, segment.text(4))
-    return digest("result", reading.patient_key, observed.at.isoformat(), code, segment.text(4))
+    return digest("result", reading.patient_key, at.isoformat(), code, segment.text(4))

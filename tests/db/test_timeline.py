@@ -7,7 +7,7 @@ from stay_samples import HOUR, ORIGIN, judge, judged_values, moved, quiet, resul
 
 from db.engine import Database
 from db.tables import cases, events, inputs, movements
-from stream.arrival import Arrival
+from stream.arrival import AddResults, Arrival
 from stream.content import ContentStore
 from stream.queues import Lane
 
@@ -117,3 +117,23 @@ def test_a_later_stat_promotes_an_event_that_waits(database: Database, store: Co
     quiet(database, store)
     assert [row["lane"] for row in rows(database, events)] == ["stat", "stat"]
     assert revisions(database) == [1, 2]
+
+
+def refused(hours: float | None, reason: str = "unknown unit") -> AddResults:
+    at = None if hours is None else ORIGIN + hours * HOUR
+    return AddResults(results=(), refused=({"code": "2823-3", "reason": reason, "observed_at": at},))
+
+
+def test_refused_points_of_the_window_are_listed_whatever_else_their_message_held(database: Database, store: ContentStore):
+    take(database, sent("before", refused(2)))
+    judged_once(database, store, sent("m2", refused(4)), sent("m3", refused(72)), sent("m4", refused(4), patient="q"))
+    (event,) = rows(database, events)
+    assert event["facts"]["refused_points"] == [{"code": "2823-3", "reason": "unknown unit", "n": 2}]
+
+
+def test_a_refused_point_without_a_time_is_listed_when_its_message_belongs_to_the_stay(database: Database, store: ContentStore):
+    without_time = refused(None, "no observation time").refused
+    both = AddResults(results=results(1.0, base="c").results, refused=without_time)
+    judged_once(database, store, sent("m2", both), sent("m3", AddResults(results=(), refused=without_time)))
+    (event,) = rows(database, events)
+    assert event["facts"]["refused_points"] == [{"code": "2823-3", "reason": "no observation time", "n": 1}]

@@ -76,7 +76,9 @@ def test_an_unknown_unit_is_named_in_the_answer_and_the_rest_is_used(client, doo
     assert answer.status_code == 201
     assert "refused point 76534-7: unknown unit" in diagnostics(answer)
     assert [point["code"] for point in rows(door, points)] == ["76535-4"]
-    assert [(point["code"], point["reason"]) for point in rows(door, refused_points)] == [("76534-7", "unknown unit")]
+    (refused,) = rows(door, refused_points)
+    assert (refused["code"], refused["reason"]) == ("76534-7", "unknown unit")
+    assert refused["observed_at"].isoformat() == "2026-03-01T07:00:00+00:00"
 
 
 @pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
@@ -93,6 +95,14 @@ def test_a_correction_replaces_and_is_flagged(client, door):
     )
     (point,) = rows(door, points)
     assert (point["value"], point["flags"]) == (130.0, FLAG_CORRECTED)
+
+
+@pytest.mark.parametrize("ahead", [{"issued": "2099-03-01T09:00:00Z"}, {"meta": {"lastUpdated": "2099-03-01T09:00:00Z"}}])
+def test_a_clock_that_runs_ahead_cannot_shut_out_later_corrections(client, door, ahead):
+    put(client, observation(**ahead))
+    put(client, observation(status="corrected", valueQuantity=quantity(130, "mmol/L")))
+    (point,) = rows(door, points)
+    assert (point["value"], point["available_at"].year < 2099) == (130.0, True)
 
 
 def test_an_older_last_updated_never_replaces_a_newer_one(client, door):
@@ -146,6 +156,12 @@ def test_numbers_are_read_as_hospitals_write_them_in_strings(client, door, value
     assert [(point["value"], point["flags"]) for point in rows(door, points)] == ([(expected, flags)] if expected else [])
 
 
+def test_urea_is_urea_nitrogen_in_moles_alone(client, door):
+    for unit in ("mg/dL", "mmol/L"):
+        client.post("/fhir/Observation", json=observation(code=loinc("22664-7"), id=unit[:2], valueQuantity=quantity(10, unit)))
+    assert [(point["code"], round(point["value"], 1)) for point in rows(door, points)] == [("3094-0", 28.0)]
+
+
 def test_a_score_needs_no_unit(client, door):
     client.post("/fhir/Observation", json=observation(code=loinc("9269-2"), valueQuantity=None, valueInteger=15))
     assert [point["value"] for point in rows(door, points)] == [15.0]
@@ -155,6 +171,64 @@ def test_a_missing_value_with_its_reason_is_no_refusal(client, door):
     answer = client.post("/fhir/Observation", json=observation(valueQuantity=None, dataAbsentReason={"text": "unknown"}))
     assert "no result with a value" in diagnostics(answer)
     assert rows(door, refused_points) == []
+
+
+def pressure(*values: float, **more: Any) -> dict[str, Any]:
+    """A panel of blood pressure: systolic and diastolic, or what there is of them."""
+    codes = ("8480-6", "8462-4")[-len(values) :] if values else ()
+    parts = [{"code": loinc(code), "valueQuantity": quantity(value, "mm[Hg]")} for code, value in zip(codes, values, strict=True)]
+    sent = observation(code=loinc("85354-9"), component=parts, **more)
+    del sent["valueQuantity"]
+    return sent
+
+
+def version(hour: int, **more: Any) -> dict[str, Any]:
+    return {"meta": {"lastUpdated": f"2026-03-01T{hour:02}:00:00Z"}, **more}
+
+
+def standing(door: Door) -> dict[str, float]:
+    return {point["code"]: point["value"] for point in rows(door, points) if point["value"] is not None}
+
+
+@pytest.mark.parametrize("status", ["corrected", "amended", "final"])
+@pytest.mark.parametrize("value", [{"dataAbsentReason": {"text": "clotted"}}, {"valueString": "clotted"}])
+def test_a_newer_version_without_a_value_takes_the_old_one_away(client, door, status, value):
+    put(client, observation(**version(9)))
+    put(client, observation(**version(10), status=status, valueQuantity=None, **value))
+    assert standing(door) == {}
+
+
+def test_a_correction_without_a_value_holds_against_the_older_version(client, door):
+    put(client, observation(**version(10), status="corrected", valueQuantity=None))
+    put(client, observation(**version(9)))
+    assert standing(door) == {}
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled", "corrected"])
+def test_a_panel_taken_back_without_its_components_takes_them_along(client, door, status):
+    put(client, pressure(220, 110, **version(9)))
+    put(client, pressure(**version(10), status=status, subject=None))
+    assert standing(door) == {}
+
+
+def test_a_component_that_a_newer_version_leaves_out_is_taken_back(client, door):
+    put(client, pressure(220, 110, **version(9)))
+    put(client, pressure(80, **version(10)))
+    assert standing(door) == {"76535-4": 80.0}
+
+
+def test_a_panel_taken_back_before_it_came_stays_away(client, door):
+    put(client, pressure(**version(10), status="entered-in-error"))
+    put(client, pressure(220, 110, **version(9)))
+    assert standing(door) == {}
+
+
+def test_a_result_taken_back_without_its_patient_stays_that_patients(client, door):
+    put(client, observation(**version(9)))
+    (before,) = rows(door, points)
+    put(client, observation(**version(10), status="entered-in-error", subject=None))
+    (after,) = rows(door, points)
+    assert (after["value"], after["patient_key"]) == (None, before["patient_key"])
 
 
 def test_a_code_of_no_analyte_is_an_input_that_is_not_used(client, door):

@@ -1,11 +1,11 @@
 """FHIR's times: what is a moment, what is not, and how old a patient was."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from producers.fhir.times import age_years, read_moment
+from producers.fhir.times import age_years, first_moment, last_updated, read_moment
 from stream.errors import Refused
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -57,3 +57,11 @@ def test_the_repeated_hour_is_flagged():
 )
 def test_age_is_in_completed_years_and_left_out_where_it_is_open(born, age):
     assert age_years(born, date(2026, 3, 1)) == age
+
+
+def test_what_orders_versions_is_never_ahead_of_its_receipt():
+    now = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    ahead, right = "2026-03-01T08:05:01Z", "2026-03-01T08:04:59Z"
+    assert last_updated({"meta": {"lastUpdated": ahead}}, BERLIN, now) is None
+    assert last_updated({"meta": {"lastUpdated": right}}, BERLIN, now) == datetime(2026, 3, 1, 8, 4, 59, tzinfo=UTC)
+    assert first_moment({"issued": ahead, "date": right}, ("issued", "date"), BERLIN, now) is not None

@@ -23,7 +23,11 @@ from hl7_sender import (
     result,
     take,
 )
+from stay_samples import rows
+from stay_samples import take as commit
 
+from db.engine import Database
+from db.tables import points
 from producers.door import Door
 from stream.arrival import AddResults, Result
 from stream.errors import Refused, Unsupported
@@ -130,10 +134,16 @@ def test_umol_becomes_mg_per_dl(desk: Door) -> None:
     assert one.value == pytest.approx(1.0)
 
 
+def test_urea_is_urea_nitrogen_in_moles_alone(desk: Door) -> None:
+    assert refusals(desk, result("30", "mg/dL", "22664-7^Urea^LN")) == [("22664-7", "unit does not fit BUN")]
+    assert only(desk, result("5", "mmol/L", "22664-7^Urea^LN")).value == pytest.approx(14.0, rel=1e-3)
+
+
 def test_an_unknown_unit_is_refused_and_named_while_the_rest_is_used(desk: Door) -> None:
     ask = asked(desk, oru(result(), result("1", "furlong", "2160-0^Creatinine^LN")))
     assert [one.code for one in ask.results] == ["2951-2"]
-    assert ask.refused == ({"code": "2160-0", "reason": "unknown unit"},)
+    at = datetime(2026, 11, 20, 11, tzinfo=UTC)
+    assert ask.refused == ({"code": "2160-0", "reason": "unknown unit", "observed_at": at},)
 
 
 def test_the_refused_point_is_placed_for_the_answer(desk: Door) -> None:
@@ -228,6 +238,31 @@ def test_without_a_report_time_the_message_orders_the_versions(desk: Door) -> No
     assert only(desk, result()).version_at == datetime(2026, 11, 20, 11, 55, tzinfo=UTC)
 
 
+def sent_at(clock: str, control_id: str, *segments: str) -> bytes:
+    """An ORU with MSH-7."""
+    return message(header("ORU^R01", control_id, f7=f"20261120{clock}"), patient(), *segments)
+
+
+def test_the_later_of_obx_19_and_obr_22_orders_the_versions(sqlite: Database, desk: Door) -> None:
+    corrected = oru(order(f22="20261120115800"), result("141", status="C", f19="20261120113000"), control_id="2")
+    late = oru(order(f22="20261120115700"), result("140", f19="20261120113000"))
+    assert standing(sqlite, desk, corrected, late) == [141]
+    assert only(desk, order(f22="20261120115800"), result(f19="20261120113000")).version_at.minute == 58
+
+
+def test_a_final_result_with_its_time_replaces_a_preliminary_one_without(sqlite: Database, desk: Door) -> None:
+    preliminary = sent_at("115500", "1", order(), result("150", status="P"))
+    final = sent_at("115800", "2", order(), result("140", f19="20261120113000"))
+    assert standing(sqlite, desk, preliminary, final) == [140]
+    assert standing(sqlite, desk, sent_at("115600", "3", order(), result("160", status="P"))) == [140]
+
+
+def test_of_two_versions_of_one_time_the_message_that_was_sent_later_holds(sqlite: Database, desk: Door) -> None:
+    later = sent_at("115800", "2", order(), result("141", status="C", f19="20261120113000"))
+    earlier = sent_at("115700", "1", order(), result("140", f19="20261120113000"))
+    assert standing(sqlite, desk, later, earlier) == [141]
+
+
 def test_a_date_alone_is_refused(desk: Door) -> None:
     assert refusals(desk, order(at="20261120"), result()) == [("2951-2", "a date without a time")]
     assert refusals(desk, order(at=""), result()) == [("2951-2", "no observation time")]
@@ -290,7 +325,49 @@ def test_a_preliminary_result_is_kept_and_flagged(desk: Door) -> None:
 
 @pytest.mark.parametrize("status", ["X", "I", "N"])
 def test_a_status_without_a_value_is_not_a_refused_point(desk: Door, status: str) -> None:
-    assert take(desk, oru(result(status=status))).arrival.asks == ()
+    ask = asked(desk, oru(result(status=status)))
+    assert [(one.value, one.only_known) for one in ask.results] == [(None, True)]
+    assert ask.refused == ()
+    assert take(desk, oru(result(status=status, code="LOCAL^Something^L"))).arrival.asks == ()
+
+
+def standing(database: Database, door: Door, *frames: bytes) -> list[float]:
+    """The values that hold once these messages are committed, one after the other."""
+    for frame in frames:
+        commit(database, take(door, frame).arrival)
+    return [row["value"] for row in rows(database, points) if row["value"] is not None]
+
+
+@pytest.mark.parametrize(
+    "correction",
+    [
+        result("haemolysed", kind="ST", status="C"),
+        result("141", "furlong", status="C"),
+        result('""', status="C"),
+        result("141", status="C", f14="20261120"),
+        result("", "", status="X"),
+        result("", "", status="I"),
+    ],
+)
+def test_a_correction_that_cannot_be_read_takes_the_old_value_away(sqlite: Database, desk: Door, correction: str) -> None:
+    assert standing(sqlite, desk, oru(result("140")), oru(correction, control_id="2")) == []
+
+
+@pytest.mark.parametrize("status", ["D", "W", "X", "C"])
+def test_a_removal_needs_no_observation_time(sqlite: Database, desk: Door, status: str) -> None:
+    removal = oru(order(at=""), result("", "", status=status), control_id="2")
+    assert standing(sqlite, desk, oru(result("140")), removal) == []
+
+
+def test_a_correction_that_can_be_read_again_brings_the_value_back(sqlite: Database, desk: Door) -> None:
+    corrections = (oru(result(value, status="C"), control_id=value) for value in ("haemolysed", "141"))
+    assert standing(sqlite, desk, oru(result("140")), *corrections) == [141]
+
+
+def test_a_remark_beside_a_value_takes_nothing_away(sqlite: Database, desk: Door) -> None:
+    remark = result("slightly haemolysed", "", kind="ST", status="C")
+    assert standing(sqlite, desk, oru(result("140", status="C"), remark)) == [140]
+    assert [one.repeated for one in results(desk, result("140", status="C"), remark)] == [False]
 
 
 def test_a_status_that_is_not_taken_is_named(desk: Door) -> None:
