@@ -1,5 +1,6 @@
 """``models list | train | evaluate | beside | embed | decode | activate``: only activate needs a home."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from dxstream.show import print_json, print_records, print_table
 from models.catalogue import find_card, list_cards
 from stream.errors import DxstreamError
 from stream.settings import Settings
+
+#: The figure that is told by reason.
+LEFT_OUT = "results_left_out"
 
 
 @click.group()
@@ -63,7 +67,7 @@ def train(kind: str, data: Path, out: Path, *, as_json: bool, **options: Any) ->
     if as_json:
         print_json(summary)
     else:
-        print_table("trained", ("what", "value"), summary.items())
+        print_table("trained", ("what", "value"), _plain(summary))
 
 
 @models.command()
@@ -83,8 +87,17 @@ def evaluate(card: str, data: Path, part: str, device: str, scores: Path | None,
     if as_json:
         print_json(figures)
     else:
-        plain = [(name, f"{value:.4f}" if isinstance(value, float) else value) for name, value in figures.items()]
-        print_table(card, ("figure", "value"), [row for row in plain if not isinstance(row[1], dict | list)])
+        shown = {name: value for name, value in figures.items() if name == LEFT_OUT or not isinstance(value, dict | list)}
+        print_table(card, ("figure", "value"), _plain(shown))
+
+
+def _plain(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Rows for people; the results that were left out by reason."""
+    for name, value in told.items():
+        if name == LEFT_OUT:
+            yield from ((f"results left out: {why}", f"{one['n']} ({', '.join(one['codes'])})") for why, one in value.items())
+        else:
+            yield name, f"{value:.4f}" if isinstance(value, float) else value
 
 
 @models.command()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from models.curves import Curve, possible
 from models.describe import without
 from models.interface import Prepared
 from models.lab import LabConfig
+from models.left_out import left_out
 from models.model import Model
 from models.recipe import Draft, Recipe
 from models.split import Split
 from models.trees import Boosting, Trees, grow
 from stream.errors import Refused
-from stream.facts import REFUSED_POINTS
 from stream.judgement import Sample
 from stream.labs import Analyte, Analytes
 from stream.points import decode_points, encode_points
@@ -61,8 +62,7 @@ def draft(config: Mapping[str, Any], samples: Sequence[Sample], source: Path) ->
 
 def _refused(samples: Sequence[Sample]) -> str:
     """Why results were refused, the most frequent reasons with their counts."""
-    reasons = Counter(str(one["reason"]) for sample in samples for one in sample.facts.get(REFUSED_POINTS, ()))
-    return "".join(f"; {count} results refused: {reason}" for reason, count in reasons.most_common(3))
+    return "".join(f"; {told['n']} results refused: {reason}" for reason, told in islice(left_out(samples).items(), 3))
 
 
 def _required(codes: Sequence[str], counts: Counter[str], present: Sequence[set[str]]) -> set[str]:

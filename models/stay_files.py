@@ -10,7 +10,7 @@ Long CSV: ``patient,time,code,value,unit`` with a LOINC code and, as time, ``HH:
 import math
 import tarfile
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,9 +34,6 @@ DEATH, SURVIVAL = "in-hospital death", "survival"
 #: The challenge's ICUType, told as a group of patients and never an input.
 CARE_UNITS = {1.0: "coronary", 2.0: "cardiac surgery", 3.0: "medical", 4.0: "surgical"}
 NOT_ANALYTES = frozenset({"RecordID", "Age", "Gender", "ICUType", "MechVent", ""})
-
-#: Codes that are named of the results that were left out for one reason.
-MOST_CODES = 5
 
 #: LOINC, minutes since the origin, value in the analyte's unit.
 Row = tuple[str, float, float]
@@ -193,13 +190,3 @@ def _outcomes(
 
 def _sample(rows: Sequence[Row], refused: Sequence[Any], facts: Mapping[str, Any]) -> Sample:
     return Sample(contents=(_points(rows),), facts={REFUSED_POINTS: list(refused), **facts})
-
-
-def left_out(examples: Iterable[Example]) -> dict[str, dict[str, Any]]:
-    """Reason → of how many results, and the codes that most of them have: what could not be converted, and so is not seen."""
-    codes = defaultdict[str, Counter[str]](Counter)
-    for example in examples:
-        for one in example.open().facts.get(REFUSED_POINTS, ()):
-            codes[one["reason"]][one["code"]] += 1
-    found = sorted(codes.items(), key=lambda told: -told[1].total())
-    return {reason: {"n": each.total(), "codes": [code for code, _ in each.most_common(MOST_CODES)]} for reason, each in found}

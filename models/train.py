@@ -17,7 +17,7 @@ from models.card import CARD_FILE, Card, encode_card, read_card
 from models.catalogue import build
 from models.checkpoint import CHECKPOINT_FILE, Checkpoint
 from models.draft import draft, prevalence, with_labels
-from models.evaluate import told_of
+from models.evaluate import results_left_out, told_of
 from models.example import Example
 from models.fit import Epoch, Part, Tell, fit, fit_autoencoder, refit
 from models.fix import fix
@@ -61,7 +61,7 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     if plan.refit:
         _refit(model, parts, plan, recipe, epochs=_best(history) + 1)
     write_weights(model, plan.out)
-    story = {"signature": signature, "seconds": round(time.monotonic() - began, 1)}
+    story = {"signature": signature, "seconds": round(time.monotonic() - began, 1), **results_left_out(plan.kind, parts.every)}
     model.card = replace(model.card, training={**_story(parts, history, plan, recipe), **story})
     model.card = replace(model.card, quality={"validation": validation, **_quality(model, parts, recipe, plan.data)})
     written = write_card(model, plan.out)
