@@ -9,7 +9,7 @@ import click
 from db.cards import activate as activate_card
 from db.cards import deactivate as deactivate_card
 from db.engine import Database
-from dxstream.cli_options import HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, main_errors, read_settings
 from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
 from models.catalogue import find_card, list_cards
@@ -44,9 +44,9 @@ def list_models(home: Path | None, *, as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(["scan", "lab", "note"]))
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True)
-@click.option("--epochs", type=int, default=None, help="As many as the recipe says unless told otherwise.")
-@click.option("--device", default="cpu", show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@EPOCHS
+@DEVICE
 @click.option("--folds", default=0, help="Cross-validate with so many folds instead; the table goes to folds.json.")
 @click.option("--init", default=None, help="A card, named or by its folder, whose weights to start from.")
 @click.option(
@@ -74,7 +74,7 @@ def train(kind: str, data: Path, out: Path, *, as_json: bool, **options: Any) ->
 @click.argument("card")
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--part", type=click.Choice(["all", "train", "validation", "test"]), default="all", show_default=True)
-@click.option("--device", default="cpu", show_default=True)
+@DEVICE
 @click.option("--scores", type=click.Path(path_type=Path), default=None, help="Write each input's probabilities to this CSV.")
 @click.option("--report", type=click.Path(path_type=Path), default=None, help="Write figures and pictures to this HTML file.")
 @JSON
@@ -104,8 +104,8 @@ def _plain(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 @click.argument("card")
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--network", "networks", multiple=True, help="Only this network of the textbook; may be told several times.")
-@click.option("--epochs", type=int, default=None, help="As many as the recipe says unless told otherwise.")
-@click.option("--device", default="cpu", show_default=True)
+@EPOCHS
+@DEVICE
 @main_errors
 def beside(card: str, data: Path, **options: Any) -> None:
     """Train the textbook's networks on CARD's split; its report then shows them beside it."""
@@ -120,7 +120,7 @@ def beside(card: str, data: Path, **options: Any) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("features.npz"), show_default=True, help="An .npz or a .csv file."
 )
-@click.option("--device", default="cpu", show_default=True)
+@DEVICE
 @main_errors
 def embed(card: str, data: Path, out: Path, device: str) -> None:
     """Write the features that CARD's autoencoder gives each input under --data."""
@@ -133,7 +133,7 @@ def embed(card: str, data: Path, out: Path, device: str) -> None:
 @click.argument("card")
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("told.csv"), show_default=True)
-@click.option("--device", default="cpu", show_default=True)
+@DEVICE
 @main_errors
 def decode(card: str, data: Path, out: Path, device: str) -> None:
     """Write what CARD, a seq2seq network, writes of each note under --data."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from models.about import ABOUT_FILE
 from models.card import VOCABULARY_FILE, Card, Window
-from models.plan import ABOUT_FILE, Parts, Plan
+from models.plan import Parts, Plan
 from models.recipe import Recipe
 from models.truth import truths
 from stream.errors import Refused
@@ -15,7 +16,7 @@ from stream.errors import Refused
 #: Labels that mean that there is nothing to be found.
 NEGATIVE = frozenset(
     {"0", "no", "none", "false", "absent", "negative", "neg", "no finding", "normal", "healthy", "unaffected", "benign"}
-    | {"control", "controls", "survival", "survived", "survivor", "alive"}
+    | {"control", "controls", "survival", "survived", "survivor", "alive", "other"}
 )
 
 

@@ -19,7 +19,8 @@ from models.interface import Prepared
 from models.lab import LabConfig
 from models.left_out import left_out
 from models.model import Model
-from models.recipe import Draft, Recipe
+from models.recipe import CONFIG, Draft, Recipe
+from models.shape import shaped
 from models.split import Split
 from models.trees import Boosting, Trees, grow
 from stream.errors import Refused
@@ -55,7 +56,7 @@ def draft(config: Mapping[str, Any], samples: Sequence[Sample], source: Path) ->
     every = np.concatenate(windows)
     inputs = [_input(row, _values(every, row), row.codes[0] in required) for row in taken]
     curves = possible([row.analyte for row in taken]) if config.get("trees", BESIDE["trees"]) else ()
-    shape = LabConfig(**{**BESIDE, "curves": curves, **config})
+    shape = shaped(LabConfig, {**BESIDE, "curves": curves, **config}, CONFIG)
     window = Window(origin="icu_admission", length_hours=shape.hours, speaks_at_hours=shape.hours, grace_minutes=60)
     return Draft(config=asdict(shape), card={"analytes": tuple(inputs), "window": window})
 

@@ -19,7 +19,7 @@ def found(*labels, **about):
     return card.classes, card.labels
 
 
-@pytest.mark.parametrize("nothing", ["no", "Normal", "control", "benign", "alive", "0"])
+@pytest.mark.parametrize("nothing", ["no", "Normal", "control", "benign", "alive", "other", "0"])
 def test_of_two_labels_the_one_that_is_no_word_for_nothing_is_found(nothing):
     for label in ("A finding", "zoster"):
         assert found(nothing, label) == ((nothing, label), (label.lower(),))
