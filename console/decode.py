@@ -40,6 +40,7 @@ def decode(content: bytes, frame: int) -> tuple[dict[str, Any], bytes]:
     """What is said of the image, and its samples: 16 bits little-endian, 0 is ``low`` and 65535 is ``high``."""
     import numpy as np  # noqa: PLC0415 - after the bounds are set
     from pydicom import dcmread  # noqa: PLC0415
+    from pydicom.pixels.processing import apply_color_lut  # noqa: PLC0415
     from pydicom.pixels.utils import pixel_array  # noqa: PLC0415
 
     if content[128:132] != b"DICM":
@@ -47,6 +48,8 @@ def decode(content: bytes, frame: int) -> tuple[dict[str, Any], bytes]:
     dataset = dcmread(BytesIO(content), stop_before_pixels=True)
     frames = _check(dataset, frame)
     stored = np.asarray(pixel_array(BytesIO(content), index=frame if frames > 1 else None))
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        stored = apply_color_lut(stored, dataset)
     if stored.ndim == 3:
         stored = stored @ np.array([0.299, 0.587, 0.114])  # colour is shown by its luminance
     values, window, left_out = _values(dataset, stored)

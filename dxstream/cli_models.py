@@ -1,6 +1,7 @@
 """``models list | train | evaluate | beside | embed | decode | activate``: only activate needs a home."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,30 @@ from db.engine import Database
 from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, main_errors, read_settings
 from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
+from models.card import BadCard, Card
 from models.catalogue import find_card, list_cards
+from models.site import Site
 from stream.errors import DxstreamError
 from stream.settings import Settings
 
 #: The figure that is told by reason.
 LEFT_OUT = "results_left_out"
+
+
+class CardType(click.ParamType[Card]):
+    """A card by its folder, or by its name among the shipped ones and those in DXSTREAM_MODELS; without what the site says."""
+
+    name = "card"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Card:
+        """The card, or a usage error."""
+        try:
+            return replace(find_card(value, Settings.from_environment().models), site=Site())
+        except BadCard as error:
+            self.fail(str(error), param, ctx)
+
+
+CARD = CardType()
 
 
 @click.group()
@@ -48,7 +67,7 @@ def list_models(home: Path | None, *, as_json: bool) -> None:
 @EPOCHS
 @DEVICE
 @click.option("--folds", default=0, help="Cross-validate with so many folds instead; the table goes to folds.json.")
-@click.option("--init", default=None, help="A card, named or by its folder, whose weights to start from.")
+@click.option("--init", type=CARD, default=None, help="A card, named or by its folder, whose weights to start from.")
 @click.option(
     "--architecture",
     default=None,
@@ -71,7 +90,7 @@ def train(kind: str, data: Path, out: Path, *, as_json: bool, **options: Any) ->
 
 
 @models.command()
-@click.argument("card")
+@click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--part", type=click.Choice(["all", "train", "validation", "test"]), default="all", show_default=True)
 @DEVICE
@@ -79,7 +98,7 @@ def train(kind: str, data: Path, out: Path, *, as_json: bool, **options: Any) ->
 @click.option("--report", type=click.Path(path_type=Path), default=None, help="Write figures and pictures to this HTML file.")
 @JSON
 @main_errors
-def evaluate(card: str, data: Path, part: str, device: str, scores: Path | None, report: Path | None, *, as_json: bool) -> None:
+def evaluate(card: Card, data: Path, part: str, device: str, scores: Path | None, report: Path | None, *, as_json: bool) -> None:
     """Measure CARD (a name or a folder) over every labelled input, at its stored threshold."""
     from models.commands import evaluate_command  # noqa: PLC0415
 
@@ -88,7 +107,7 @@ def evaluate(card: str, data: Path, part: str, device: str, scores: Path | None,
         print_json(figures)
     else:
         shown = {name: value for name, value in figures.items() if name == LEFT_OUT or not isinstance(value, dict | list)}
-        print_table(card, ("figure", "value"), _plain(shown))
+        print_table(card.name, ("figure", "value"), _plain(shown))
 
 
 def _plain(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -101,13 +120,13 @@ def _plain(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 @models.command()
-@click.argument("card")
+@click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--network", "networks", multiple=True, help="Only this network of the textbook; may be told several times.")
 @EPOCHS
 @DEVICE
 @main_errors
-def beside(card: str, data: Path, **options: Any) -> None:
+def beside(card: Card, data: Path, **options: Any) -> None:
     """Train the textbook's networks on CARD's split; its report then shows them beside it."""
     from models.commands import beside_command  # noqa: PLC0415
 
@@ -115,14 +134,14 @@ def beside(card: str, data: Path, **options: Any) -> None:
 
 
 @models.command()
-@click.argument("card")
+@click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("features.npz"), show_default=True, help="An .npz or a .csv file."
 )
 @DEVICE
 @main_errors
-def embed(card: str, data: Path, out: Path, device: str) -> None:
+def embed(card: Card, data: Path, out: Path, device: str) -> None:
     """Write the features that CARD's autoencoder gives each input under --data."""
     from models.commands import embed_command  # noqa: PLC0415
 
@@ -130,12 +149,12 @@ def embed(card: str, data: Path, out: Path, device: str) -> None:
 
 
 @models.command()
-@click.argument("card")
+@click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("told.csv"), show_default=True)
 @DEVICE
 @main_errors
-def decode(card: str, data: Path, out: Path, device: str) -> None:
+def decode(card: Card, data: Path, out: Path, device: str) -> None:
     """Write what CARD, a seq2seq network, writes of each note under --data."""
     from models.commands import decode_command  # noqa: PLC0415
 
@@ -143,12 +162,12 @@ def decode(card: str, data: Path, out: Path, device: str) -> None:
 
 
 @models.command()
-@click.argument("card")
+@click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--part", type=click.Choice(["all", "train", "validation", "test"]), default="validation", show_default=True)
 @click.option("--write", is_flag=True, help="Where bfloat16 loses no AUROC, put that and its check into the card.")
 @main_errors
-def hasten(card: str, data: Path, part: str, *, write: bool) -> None:
+def hasten(card: Card, data: Path, part: str, *, write: bool) -> None:
     """Measure every way to run CARD on this processor: AUROC over labelled inputs, seconds an input alone and in a batch."""
     from models.hasten import hasten as measure  # noqa: PLC0415
 

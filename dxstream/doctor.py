@@ -23,7 +23,7 @@ from dxstream.doctor_machine import either as _either
 from dxstream.doctor_machine import row as _row
 from dxstream.home import content_folder, read_addresses
 from models.card import BadCard, check_files
-from models.catalogue import list_cards
+from models.catalogue import card_faults, list_cards
 from producers.fhir.servers import read_servers
 from stream.content import FREE_BYTES_WATERMARK, ContentStore
 from stream.errors import DxstreamError, Temporary
@@ -158,6 +158,8 @@ def _devices(settings: Settings) -> Iterator[Row]:
 
 
 def _models(settings: Settings) -> Iterator[Row]:
+    for fault in card_faults(settings.models):
+        yield _row("models", "missing", fault)
     for card in list_cards(settings.models):
         try:
             check_files(card)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.judge import softmax
 from models.metrics import by_class, confusion, least
 
 Real = NDArray[np.floating[Any]]
@@ -18,6 +19,11 @@ UNUSUAL, UNLIKE = 0.95, 0.99
 ABSTAINED = 0.02
 #: A binary finding is uncertain within this many logits of its threshold.
 MARGIN = 0.25
+#: Ridges on the slope (towards 1) and on each class's offset (towards 0): normal priors of variance 1 / ridge. An offset's 3 is
+#: the least that lost no macro-F1 over ten folds of 1,084 notes; classes of 80, 15 and 5 % lose next to nothing by it.
+SLOPE_RIDGE, OFFSET_RIDGE = 0.5, 3.0
+#: The least slope: a temperature of 50.
+LEAST_SLOPE = 0.02
 
 
 def fit_line(truth: Whole, logits: Real, prevalence: float | None) -> tuple[float, float]:
@@ -43,16 +49,37 @@ def fit_line(truth: Whole, logits: Real, prevalence: float | None) -> tuple[floa
     return 1.0 / max(float(line[0]), 0.05), float(line[1])
 
 
-def fit_temperature(truth: Whole, logits: Real) -> float:
-    """The temperature with the least cross-entropy over (n, classes) logits (Guo et al. 2017, arXiv:1706.04599)."""
+def fit_classes(truth: Whole, logits: Real) -> tuple[float, tuple[float, ...]]:
+    """Temperature t and an offset b for each class: the likeliest softmax(z / t + b) of (n, classes) logits z.
 
-    def entropy(temperature: float) -> float:
-        scaled = logits / temperature
-        scaled = scaled - scaled.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(truth)), truth]))
+    Bias-corrected temperature scaling (Alexandari, Kundaje and Shrikumar 2020, arXiv:1901.06852) with ridges, so that a
+    class of few examples stays near offset 0. The probabilities then hold where classes are as frequent as in ``truth``.
+    """
+    usual = np.eye(1, 1 + logits.shape[1])[0]  # slope 1, offsets 0
+    ridge = np.array([SLOPE_RIDGE, *[OFFSET_RIDGE] * logits.shape[1]])
+    hits = np.eye(logits.shape[1])[truth]
+    line = np.zeros(len(usual))
+    for _ in range(500):  # Newton's method; no logit moves by more than 2 in a step, so that it does not overshoot
+        told = softmax(line[0] * logits + line[1:])
+        slope = np.append(((hits - told) * logits).sum(), (hits - told).sum(axis=0)) - ridge * (line - usual)
+        step = np.linalg.solve(_bend(told, logits) + np.diag(ridge), slope)
+        line = line + step / max(1.0, float(np.abs(step[0] * logits + step[1:]).max()) / 2.0)
+        if np.abs(step).max() < 1e-9:
+            break
+    return 1.0 / max(float(line[0]), LEAST_SLOPE), tuple(float(one) for one in line[1:])
 
-    candidates = np.exp(np.linspace(np.log(0.2), np.log(5.0), 200))
-    return float(min(candidates, key=entropy))
+
+def _bend(told: Real, logits: Real) -> Real:
+    """(1 + classes, 1 + classes): how the likelihood of ``told`` = softmax(slope * logits + offsets) bends, downwards."""
+    away = told * (logits - (told * logits).sum(axis=1, keepdims=True))
+    across = away.sum(axis=0)
+    offsets = np.diag(told.sum(axis=0)) - told.T @ told
+    return np.block([[(away * logits).sum(), across[None]], [across[:, None], offsets]])
+
+
+def shares(truth: Whole, classes: int) -> NDArray[np.float64]:
+    """(classes,) how frequent each is, one example of each added (Laplace's rule of succession): none is impossible."""
+    return np.asarray((np.bincount(truth, minlength=classes) + 1.0) / (len(truth) + classes))
 
 
 def sensitive_threshold(truth: Whole, chance: Real, sensitivity: float = SENSITIVITY) -> float:

@@ -64,13 +64,14 @@ class Card:
 
     ``kind``: ``scan``, ``lab`` or ``note``. ``classes``: the labels of training examples; ``labels``: the findings in
     output order, for two classes only the positive one. ``temperature`` and ``offset``: a logit z becomes
-    ``z / temperature + offset``. ``thresholds``: by finding, as used; ``operating_points``: named thresholds.
-    ``multi_label``: any number of the labels may be true of one input; ``temperature`` and ``offset`` then hold one number a
-    label. ``abstention``: where classes exclude each other, no finding is positive below it. ``gates``: thresholds of the
-    gates before and after the model. ``golden``: what the synthetic case of ``models.golden`` must give.
-    ``explanation``: ``on``, whether every prediction is explained, and for a scan the ``method``; ``speed``: how it is run
-    (``models.fast``). ``files``: name → sha256. ``site``: what the installation says beside the card, no part of it.
-    ``digest``: sha256 of the card, which pins its files, so that it names the whole model.
+    ``z / temperature + offset``, where classes exclude each other with one offset a class. ``thresholds``: by finding, as used;
+    ``operating_points``: named thresholds. ``multi_label``: any number of the labels may be true of one input; ``temperature``
+    and ``offset`` then hold one number a label. ``abstention``: where classes exclude each other, no finding is positive below
+    it. ``gates``: thresholds of the gates before and after the model. ``prevalence``: of each finding in training;
+    ``calibrated_for``: the one at which its probabilities mean what they say. ``golden``: what the synthetic case of
+    ``models.golden`` must give. ``explanation``: ``on``, whether every prediction is explained, and for a scan the ``method``;
+    ``speed``: how it is run (``models.fast``). ``files``: name → sha256. ``site``: what the installation says beside the card,
+    no part of it. ``digest``: sha256 of the card, which pins its files, so that it names the whole model.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Card:
     split: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     prevalence: Mapping[str, float] = field(default_factory=dict)
+    calibrated_for: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Mapping[str, str], ...] = ()
     licence: str = ""
@@ -111,6 +113,15 @@ class Card:
     def exclusive(self) -> bool:
         """Whether exactly one of the labels is true of an input."""
         return len(self.labels) > 1 and not self.multi_label
+
+    def speaks_at(self, label: str) -> float:
+        """The prevalence of a finding at which its probabilities mean what they say.
+
+        A card that does not state it (those of before, those brought along): that of training, unless ``prevalence`` names
+        another ``calibrated_for``; 0.5 where nothing is known, so that classes count alike.
+        """
+        before = self.prevalence.get("calibrated_for", self.prevalence.get(label, 0.5))
+        return max(self.calibrated_for.get(label, before), 1e-9)
 
 
 def read_card(folder: Path) -> Card:

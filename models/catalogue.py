@@ -1,15 +1,19 @@
 """Which cards there are, and how a card becomes a model. Torch is imported only by ``load``."""
 
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.card import CARD_FILE, BadCard, Card, check_files, read_card
-from models.site import Site, read_sites
+from models.site import SITE_FILE, Site, read_sites
 
 if TYPE_CHECKING:
     from models.model import Model
+
+log = logging.getLogger(__name__)
 
 #: The cards that are shipped.
 SHIPPED = Path(__file__).parent / "weights"
@@ -37,21 +41,46 @@ def list_cards(*folders: Path) -> list[Card]:
     """The shipped cards, then those in ``folders`` (each a folder of card folders, or a card's own), by name.
 
     A card in ``folders`` replaces a shipped one of the same name and version. What a ``site.toml`` in them says of a card's
-    name is put beside the card.
+    name is put beside the card, as far as it holds for it. One that cannot be read is passed over: the others go on answering.
     """
     cards: dict[tuple[str, str], Card] = {}
     sites = {name: site for folder in folders for name, site in read_sites(folder).items()}
-    for folder in (SHIPPED, *folders):
-        for path in _card_folders(folder):
+    for path in _card_folders(*folders):
+        try:
             card = read_card(path)
+        except BadCard as error:
+            log.warning("passed over: %s", error)
+        else:
             cards[card.name, card.version] = card
-    return [replace(cards[key], site=sites.get(key[0], Site())) for key in sorted(cards)]
+    return [_at(cards[key], sites.get(key[0], Site())) for key in sorted(cards)]
 
 
-def _card_folders(folder: Path) -> list[Path]:
-    if (folder / CARD_FILE).is_file():
-        return [folder]
-    return sorted(path.parent for path in folder.glob(f"*/{CARD_FILE}"))
+def _at(card: Card, site: Site) -> Card:
+    return replace(card, site=site.of(card.labels, exclusive=card.exclusive))
+
+
+def card_faults(*folders: Path) -> Iterator[str]:
+    """What is passed over in ``folders``, in words: cards that cannot be read, and what a ``site.toml`` says of nothing."""
+    for path in _card_folders(*folders):
+        try:
+            read_card(path)
+        except BadCard as error:
+            yield str(error)
+    cards = {card.name: card for card in list_cards(*folders)}
+    for folder in folders:
+        for name, site in read_sites(folder).items():
+            card = cards.get(name)
+            idle = site.idle(name, card.labels, exclusive=card.exclusive) if card else [f"no card is named {name}"]
+            yield from (f"{folder / SITE_FILE}: {words}" for words in idle)
+
+
+def _card_folders(*folders: Path) -> Iterator[Path]:
+    """Those of the shipped cards first."""
+    for folder in (SHIPPED, *folders):
+        if (folder / CARD_FILE).is_file():
+            yield folder
+        else:
+            yield from sorted(path.parent for path in folder.glob(f"*/{CARD_FILE}"))
 
 
 def find_card(name: str | Path, *folders: Path) -> Card:

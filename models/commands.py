@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.card import Card
-from models.catalogue import find_card, list_cards
+from models.catalogue import list_cards
 
 #: Figures of the test part that a list shows, as far as a card has them.
 SHOWN = ("n", "accuracy", "exact_match", "auroc", "f1_macro", "coverage", "mean_absolute_error", "word_accuracy")
@@ -46,19 +46,16 @@ def train_command(
     out: str | Path,
     *,
     folds: int = 0,
-    init: str | Path | None = None,
     progress: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
     """Trains, with a progress bar on standard error, and gives the new card's summary, or that of ``folds`` folds.
 
-    ``init``: a card, named or by its folder, to start from; ``options``: those of ``models.plan.Plan``.
+    ``options``: those of ``models.plan.Plan``.
     """
     from models.folds import cross_validate  # noqa: PLC0415  # torch is loaded only now
     from models.train import train  # noqa: PLC0415
 
-    if init is not None:
-        options["init"] = find_card(init)
     with _bar() if progress else nullcontext() as tell:
         told = {"tell": tell} if tell else {}
         if folds:
@@ -89,7 +86,7 @@ def _bar() -> Iterator[Any]:
 
 
 def evaluate_command(
-    card: str | Path,
+    card: Card,
     data: str | Path,
     *,
     part: str = "all",
@@ -104,24 +101,24 @@ def evaluate_command(
 
 
 def beside_command(
-    card: str | Path, data: str | Path, *, networks: Sequence[str] = (), epochs: int | None = None, device: str = "cpu"
+    card: Card, data: str | Path, *, networks: Sequence[str] = (), epochs: int | None = None, device: str = "cpu"
 ) -> dict[str, Any]:
     """Trains the textbook's networks on the card's split and writes their figures into its folder."""
     from models.beside import beside  # noqa: PLC0415  # torch is loaded only now
 
     with _bar() as tell:
-        return beside(find_card(card), Path(data), networks=networks, epochs=epochs, device=device, tell=tell)
+        return beside(card, Path(data), networks=networks, epochs=epochs, device=device, tell=tell)
 
 
-def embed_command(card: str | Path, data: str | Path, out: str | Path, *, device: str = "cpu") -> dict[str, Any]:
+def embed_command(card: Card, data: str | Path, out: str | Path, *, device: str = "cpu") -> dict[str, Any]:
     """Writes the features that a card's autoencoder gives each input, as .npz or .csv."""
     from models.embed import embed  # noqa: PLC0415  # torch is loaded only now
 
-    return embed(find_card(card), Path(data), Path(out), device)
+    return embed(card, Path(data), Path(out), device)
 
 
-def decode_command(card: str | Path, data: str | Path, out: str | Path, *, device: str = "cpu") -> dict[str, Any]:
+def decode_command(card: Card, data: str | Path, out: str | Path, *, device: str = "cpu") -> dict[str, Any]:
     """Writes what a seq2seq card writes of each note, as a CSV."""
     from models.embed import decode  # noqa: PLC0415  # torch is loaded only now
 
-    return decode(find_card(card), Path(data), Path(out), device)
+    return decode(card, Path(data), Path(out), device)

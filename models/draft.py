@@ -46,11 +46,18 @@ def draft(plan: Plan, parts: Parts, about: Mapping[str, Any], recipe: Recipe) ->
 
 
 def with_labels(card: Card, parts: Parts, about: Mapping[str, Any]) -> Card:
-    """The card with its classes and findings; raises Refused when several labels may be true and there is only one.
+    """The card with its classes and findings; raises Refused for a set of several labels with only one.
 
-    ``positive`` and ``finding`` of ``about`` are of two labels; raises Refused for them elsewhere, and where nobody said which
-    of the two is to be found.
+    Raises Refused too where ``use_prevalence`` is told of several findings.
     """
+    card = _labelled(card, parts, about)
+    if len(card.labels) > 1 and "use_prevalence" in about:
+        raise Refused("use_prevalence is of one finding; several are calibrated for the prevalences of the validation part")
+    return card
+
+
+def _labelled(card: Card, parts: Parts, about: Mapping[str, Any]) -> Card:
+    """``positive`` and ``finding`` are of two labels: Refused elsewhere, and where nobody said which of the two is to be found."""
     labels = tuple(sorted({label for one in parts.every for label in (one.labels or () if parts.multi_label else (one.label,))}))
     if parts.multi_label and len(labels) < 2:
         raise Refused("a set of several labels needs at least two: name one with and without it in a column label")
@@ -76,13 +83,10 @@ def _negative_first(labels: Sequence[str], positive: str | None) -> tuple[str, s
     return next(label for label in labels if label != found[0]), found[0]
 
 
-def prevalence(card: Card, parts: Parts, about: Mapping[str, Any]) -> dict[str, float]:
-    """Of each finding in the training part; for a yes-or-no question also the one that it was calibrated for."""
+def prevalence(card: Card, parts: Parts) -> dict[str, float]:
+    """Of each finding in the training part."""
     truth = truths(card, parts.train)
     if card.multi_label:
         return dict(zip(card.labels, truth.mean(axis=0).tolist(), strict=True))
     count = np.bincount(truth, minlength=len(card.classes)) / len(truth)
-    found = {label: float(count[-1 if not card.exclusive else place]) for place, label in enumerate(card.labels)}
-    if "use_prevalence" in about:
-        found["calibrated_for"] = float(about["use_prevalence"])
-    return found
+    return {label: float(count[-1 if not card.exclusive else place]) for place, label in enumerate(card.labels)}

@@ -3,7 +3,7 @@
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +19,13 @@ from models.example import Example
 from models.examples import read_examples
 from models.groups import groups_of
 from models.interface import Prepared
-from models.judge import probabilities
+from models.judge import probabilities, unsure
 from models.left_out import left_out
-from models.metrics import at_prevalences, at_threshold, many_classes, many_labels, share, two_classes
+from models.metrics import at_threshold, held_back, many_classes, many_labels, share, two_classes
 from models.model import Model
 from models.silent import Silent
 from models.silent_report import silent_report
+from models.site import Site
 from models.split import PARTS, Split
 from models.truth import truth_of
 from stream.errors import Refused, Rejected
@@ -42,7 +43,7 @@ class Scored:
 
     ``truth``: as ``models.truth`` has it; ``patient``: what the split keeps together; ``groups``: sex, age band, care unit;
     ``chance``: (labels,) calibrated, None when there was nothing to compute with; ``error``: the autoencoder's; ``refusal``: what a
-    gate says, empty when all let it pass.
+    gate says, empty when all let it pass; ``uncertain``: what the gate after the model says, whether or not another refuses.
     """
 
     id: str
@@ -53,6 +54,12 @@ class Scored:
     chance: NDArray[np.float64] | None = None
     error: float = math.nan
     refusal: str = ""
+    uncertain: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether it would be held back: refused by a gate or marked uncertain."""
+        return bool(self.refusal) or self.uncertain
 
 
 def score(model: Model, examples: Iterable[Example]) -> Iterator[Scored]:
@@ -73,22 +80,32 @@ def score(model: Model, examples: Iterable[Example]) -> Iterator[Scored]:
 
 
 def _scored(model: Model, batch: Sequence[tuple[Scored, Prepared]]) -> Iterator[Scored]:
+    card = replace(model.card, site=Site())  # the card itself is measured
     told = model.infer([prepared for _, prepared in batch])
     for (one, prepared), scores in zip(batch, told, strict=True):
-        refusal = model.refusal(prepared) or model.refusal_after(scores)
-        yield replace(one, chance=probabilities(model.card, scores.logits), error=scores.error, refusal=refusal)
+        chance = probabilities(card, scores.logits)
+        refusal, uncertain = model.refusal(prepared) or model.refusal_after(scores), unsure(card, chance, scores.error)
+        yield replace(one, chance=chance, error=scores.error, refusal=refusal, uncertain=uncertain)
 
 
 def figures(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
     """Every figure over the inputs that could be scored, at the card's threshold; without any, only how many: 0."""
-    kept = [(one.truth, one.chance) for one in scored if one.chance is not None]
+    kept = [one for one in scored if one.chance is not None]
     if not kept:
         return {"n": 0}
-    found = plain_figures(card, np.array([one for one, _ in kept]), np.array([one for _, one in kept]))
+    found = _measure(card, kept)(np.arange(len(kept)))
     if card.exclusive:
         return found
     told = thresholds(card)
     return {**found, "threshold": told[0] if len(told) == 1 else told, "operating_point": card.operating_point}
+
+
+def _measure(card: Card, kept: Sequence[Scored]) -> Callable[[NDArray[np.intp]], dict[str, Any]]:
+    """What gives every figure over those of ``kept`` at some places."""
+    truth, chance = np.array([one.truth for one in kept]), np.array([one.chance for one in kept])
+    held = np.array([one.held for one in kept])
+    right = rightly(card, truth, chance) if kept else held
+    return lambda at: {**plain_figures(card, truth[at], chance[at]), **held_back(right[at], held[at])}
 
 
 def thresholds(card: Card) -> list[float]:
@@ -96,28 +113,40 @@ def thresholds(card: Card) -> list[float]:
     return [card.thresholds.get(label, 0.5) for label in card.labels]
 
 
+def rightly(card: Card, truth: NDArray[np.integer[Any]], chance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) whether what is told is so: the likeliest class, the finding at its threshold, or every label at its own."""
+    if card.exclusive:
+        return np.asarray(chance.argmax(axis=1) == truth)
+    return np.asarray(((chance >= np.array(thresholds(card))) == (truth.reshape(len(chance), -1) == 1)).all(axis=1))
+
+
 def plain_figures(card: Card, truth: NDArray[np.integer[Any]], chance: NDArray[np.float64]) -> dict[str, Any]:
     """The figures of (n,) class numbers or (n, labels) of 0 and 1, and (n, labels) probabilities."""
-    if card.multi_label:
-        return many_labels(truth, chance, card.labels, thresholds(card))
     if card.exclusive:
         abstained = float(np.mean(chance.max(axis=1) < card.abstention))
         return {**many_classes(truth, chance, card.labels), "abstained": abstained}
-    found = two_classes(truth, chance[:, 0], thresholds(card)[0])
-    points = {name: _at_point(truth, chance[:, 0], point) for name, point in card.operating_points.items()}
-    return {**found, **at_prevalences(found["sensitivity"], found["specificity"]), "operating_points": points}
+    points = _points(card, truth.reshape(len(chance), -1), chance)
+    if card.multi_label:
+        return {**many_labels(truth, chance, card.labels, thresholds(card)), "operating_points": points}
+    return {**two_classes(truth, chance[:, 0], thresholds(card)[0]), "operating_points": points}
 
 
-def _at_point(truth: NDArray[np.integer[Any]], chance: NDArray[np.float64], threshold: float) -> dict[str, Any]:
-    """The plain figures that change with the threshold."""
-    return {name: value for name, value in at_threshold(truth, chance, threshold).items() if name != "confusion"}
+def _points(card: Card, truth: NDArray[np.integer[Any]], chance: NDArray[np.float64]) -> dict[str, Any]:
+    """The figures that change with the threshold at each named one; where several labels may be true it is named with its own."""
+    found = {}
+    for name, threshold in card.operating_points.items():
+        label = name.rpartition(": ")[0] if card.multi_label else card.labels[0]
+        if label in card.labels:
+            place = card.labels.index(label)
+            told = at_threshold(truth[:, place], chance[:, place], threshold)
+            found[name] = {figure: value for figure, value in told.items() if figure != "confusion"}
+    return found
 
 
 def with_intervals(card: Card, scored: Sequence[Scored]) -> dict[str, Any]:
     """``figures``, and ``intervals``: of each number the 95 % interval over draws of patients."""
     kept = [one for one in scored if one.chance is not None]
-    truth, chance = np.array([one.truth for one in kept]), np.array([one.chance for one in kept])
-    found = intervals(lambda at: plain_figures(card, truth[at], chance[at]), [one.patient or one.id for one in kept])
+    found = intervals(_measure(card, kept), [one.patient or one.id for one in kept])
     return {**figures(card, scored), "intervals": found}
 
 
@@ -176,8 +205,8 @@ def evaluate(
     """The figures of a card (or its name or folder) over the labelled inputs under ``data``.
 
     ``part``: all, or the train, validation or test part of the card's split; ``scores``: a CSV to write with each
-    input's id, label, probabilities, reconstruction error and what a gate says; ``page``: an HTML file to write with
-    pictures. Intended use is not checked: plain pictures and notes carry no facts.
+    input's id, label, probabilities, reconstruction error, what a gate says and whether it is uncertain; ``page``: an HTML
+    file to write with pictures. Intended use is not checked: plain pictures and notes carry no facts.
     """
     model = load(card, device)
     examples = part_of(model.card, read_examples(model.card.kind, Path(data)), part)
@@ -201,7 +230,7 @@ def write_scores(card: Card, scored: Iterable[Scored], path: Path) -> None:
     """One row an input; probabilities in columns named as the findings."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "label", *card.labels, "reconstruction_error", "refusal"])
+        writer.writerow(["id", "label", *card.labels, "reconstruction_error", "refusal", "uncertain"])
         for one in scored:
             chances = [""] * len(card.labels) if one.chance is None else [f"{chance:.9f}" for chance in one.chance]
-            writer.writerow([one.id, one.label, *chances, f"{one.error:.6g}", one.refusal])
+            writer.writerow([one.id, one.label, *chances, f"{one.error:.6g}", one.refusal, int(one.uncertain)])

@@ -36,7 +36,7 @@ def heat(question: Question) -> tuple[str, NDArray[np.float32]]:
     pictures: Tensor = model.pictures([model.read(question.sample)]).detach()
     network = Asked(model.network, model.card, question)
     method = model.card.explanation.get("method", "integrated-gradients")
-    if not differentiable(model.network):
+    if not differentiable(model.network) or (method == "grad-cam" and not _convolutions(model.network)):
         method = "occlusion"
     found = WAYS[method](network, pictures)
     return method, np.asarray(found.detach().float().sum(dim=1)[0].cpu().numpy(), np.float32)
@@ -76,9 +76,13 @@ def integrated_gradients(network: Asked, pictures: Tensor) -> Tensor:
 
 def grad_cam(network: Asked, pictures: Tensor) -> Tensor:
     """Selvaraju et al. 2017, at the last convolution."""
-    last = [part for part in network.network.modules() if isinstance(part, nn.Conv2d)][-1]
-    found = torch.as_tensor(LayerGradCam(network, last).attribute(pictures))
+    found = torch.as_tensor(LayerGradCam(network, _convolutions(network.network)[-1]).attribute(pictures))
     return functional.interpolate(found, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    """None in a graph that was exported: its parts are no modules."""
+    return [part for part in network.modules() if isinstance(part, nn.Conv2d)]
 
 
 def occlusion(network: Asked, pictures: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What the validation part fixes of a card: calibration, thresholds, gates."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +12,10 @@ from models.calibrate import (
     abstention,
     balanced_threshold,
     error_gates,
+    fit_classes,
     fit_line,
-    fit_temperature,
     sensitive_threshold,
+    shares,
 )
 from models.card import Card
 from models.fit import Part
@@ -26,6 +27,8 @@ from stream.errors import Refused
 OPERATING_POINT = f"sensitivity at least {SENSITIVITY:g} on validation"
 BALANCED_POINT = "greatest min(sensitivity, precision) on validation"
 POINTS = {OPERATING_POINT: sensitive_threshold, BALANCED_POINT: balanced_threshold}
+#: Where more of validation lie between the operating points, that says nothing of any one of them.
+MOST_BETWEEN = 0.05
 #: What ``operating_point`` of ``about.json`` may say → the point whose threshold the card judges by.
 CHOICES = {"sensitive": OPERATING_POINT, "balanced": BALANCED_POINT}
 
@@ -61,25 +64,51 @@ def fix_point(
     use_prevalence: float | None = None,
     point: str = OPERATING_POINT,
 ) -> Card:
-    """The card with its calibration and the thresholds of its operating points; it judges by that of ``point``."""
+    """The card with its calibration and the thresholds of its operating points; it judges by that of ``point``.
+
+    It is calibrated for the prevalences of this part, a card of one finding for ``use_prevalence`` where that is told.
+    """
     if card.exclusive:
-        card = replace(card, temperature=fit_temperature(truth, logits))
-        limit = abstention(probabilities(card, logits))
-        return replace(card, abstention=limit, operating_point="greatest probability, above the abstention limit")
+        return _fix_classes(card, truth, logits)
     if card.multi_label:
         return _fix_labels(card, truth, logits, point)
     temperature, offset = fit_line(truth, logits[:, 0], use_prevalence)
-    card = replace(card, temperature=temperature, offset=offset)
+    spoken = {card.labels[0]: use_prevalence or _prevalence(truth)}
+    card = replace(card, temperature=temperature, offset=offset, calibrated_for=spoken)
     chance = probabilities(card, logits)[:, 0]
     points = {name: choose(truth, chance) for name, choose in POINTS.items()}
-    thresholds = {card.labels[0]: points[point]}
-    return replace(card, thresholds=thresholds, operating_points=points, operating_point=point)
+    thresholds, gates = {card.labels[0]: points[point]}, {**card.gates, **_between(points.values(), chance)}
+    return replace(card, thresholds=thresholds, gates=gates, operating_points=points, operating_point=point)
+
+
+def _between(points: Collection[float], chance: NDArray[np.float64]) -> dict[str, tuple[float, float]]:
+    """Whom one operating point calls positive and another does not is uncertain, unless that is too many of (n,) ``chance``."""
+    low, high = min(points), max(points)
+    share = float(((chance >= low) & (chance < high)).mean())
+    return {"uncertain_between": (low, high)} if low < high and share <= MOST_BETWEEN else {}
+
+
+def _prevalence(truth: NDArray[np.int64]) -> float:
+    """Of 1 among 0 and 1; one half where there is only one of them: then the weighted loss alone has decided."""
+    share = float(truth.mean())
+    return share if 0.0 < share < 1.0 else 0.5
+
+
+def _fix_classes(card: Card, truth: NDArray[np.int64], logits: NDArray[np.float64]) -> Card:
+    """A temperature, an offset a class, and the limit below which nothing is said."""
+    temperature, offset = fit_classes(truth, logits)
+    spoken = dict(zip(card.labels, shares(truth, len(card.labels)).tolist(), strict=True))
+    card = replace(card, temperature=temperature, offset=offset, calibrated_for=spoken)
+    limit = abstention(probabilities(card, logits))
+    return replace(card, abstention=limit, operating_point="greatest probability, above the abstention limit")
 
 
 def _fix_labels(card: Card, truth: NDArray[np.int64], logits: NDArray[np.float64], point: str) -> Card:
     """Each label calibrated by itself, each with its own threshold; operating points are named with their label."""
     lines = [fit_line(truth[:, place], logits[:, place], None) for place in range(len(card.labels))]
     card = replace(card, temperature=tuple(one for one, _ in lines), offset=tuple(one for _, one in lines))
+    spoken = {label: _prevalence(truth[:, place]) for place, label in enumerate(card.labels)}
+    card = replace(card, calibrated_for=spoken)
     chance = probabilities(card, logits)
     points = {
         f"{label}: {name}": choose(truth[:, place], chance[:, place])

@@ -129,6 +129,7 @@ class BroughtLab(Brought, LabModel):
         self.told = Told.of(card, ("series", "statics", "summary", "described"))
         self.config = LabConfig(hours=self.told.hours, trees=int("described" in self.told.inputs))
         self.scale = Scale.of(card.analytes)
+        self.curves = ()
         self.settle(card, lambda: RowAutoencoder(SUMMARY * len(card.analytes), 64, 24), device)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import CARD_FILE, BadCard, Card, encode_card
-from models.catalogue import SHIPPED, find_card, load
+from models.catalogue import SHIPPED, load
 from models.examples import read_examples
 from models.fast import ENGINES, LOSS, inputs_of
 from models.interface import Prepared
@@ -27,9 +27,8 @@ from stream.errors import DxstreamError, Rejected
 ROUNDS = 5
 
 
-def hasten(name: str | Path, data: Path, part: str = "validation", *, write: bool = False) -> dict[str, Any]:
+def hasten(card: Card, data: Path, part: str = "validation", *, write: bool = False) -> dict[str, Any]:
     """Way → figures; ``write``: put bfloat16 with its check into the card where no AUROC is lost, which makes it another card."""
-    card = find_card(name)
     if write and SHIPPED in card.folder.resolve().parents:
         raise BadCard(f"{card.name} is a shipped card: copy its folder into your own, under another name or version")
     model = load(card)

@@ -16,6 +16,11 @@ def probabilities(card: Card, logits: NDArray[np.floating[Any]]) -> NDArray[np.f
     scaled = np.asarray(logits, np.float64) / np.asarray(card.temperature) + np.asarray(card.offset)
     if not card.exclusive:
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(scaled, -500, 500))))
+    return softmax(scaled)
+
+
+def softmax(scaled: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(…, classes): shares of one, by the exponents of (…, classes)."""
     exponents = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
 
@@ -23,12 +28,7 @@ def probabilities(card: Card, logits: NDArray[np.floating[Any]]) -> NDArray[np.f
 def shifts(card: Card) -> NDArray[np.float64]:
     """(labels,) how far each logit moves from the prevalence that the card was calibrated for to the site's."""
     site = card.site.prevalence
-    return np.array([logit(site[one]) - logit(_calibrated_for(card, one)) if one in site else 0.0 for one in card.labels])
-
-
-def _calibrated_for(card: Card, label: str) -> float:
-    """The prevalence that the calibration fits: the one that was asked for, else that of training."""
-    return card.prevalence.get("calibrated_for", card.prevalence.get(label, 0.5))
+    return np.array([logit(site[one]) - logit(card.speaks_at(one)) if one in site else 0.0 for one in card.labels])
 
 
 def decide(card: Card, chances: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -56,34 +56,61 @@ def here(card: Card, chances: NDArray[np.float64]) -> NDArray[np.float64]:
     """(labels,) probabilities at the site's prevalence; where classes exclude each other they still add up to 1."""
     if not card.exclusive:
         return _moved(chances, shifts(card))
-    before = {label: max(card.prevalence.get(label, 1.0), 1e-9) for label in card.labels}
-    weighted = chances * np.array([card.site.prevalence.get(label, was) / was for label, was in before.items()])
+    if not card.site.prevalence:
+        return chances
+    before = np.array([card.speaks_at(label) for label in card.labels])
+    weighted = chances * _at_site(card, before / before.sum()) / before
     return np.asarray(weighted / weighted.sum())
 
 
+def _at_site(card: Card, before: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(labels,) the site's prevalences; labels that it says nothing of share the rest as they did ``before``."""
+    said = card.site.prevalence
+    silent = np.array([label not in said for label in card.labels])
+    rest = max(1.0 - sum(said.get(label, 0.0) for label in card.labels), 0.0)
+    among = before / max(float(before[silent].sum()), 1e-9)
+    return np.array([said.get(label, rest * one) for label, one in zip(card.labels, among, strict=True)])
+
+
 def judge(card: Card, logits: NDArray[np.floating[Any]], error: float, details: Mapping[str, Any]) -> Judgement:
-    """The findings of one input. Uncertain: near the threshold, under the abstention limit, or rather unusual."""
+    """The findings of one input, and whether they are uncertain."""
     chances = here(card, probabilities(card, logits))
     positive, thresholds = decide(card, chances), thresholds_of(card)
     findings = tuple(
         Finding(label=label, probability=float(chance), threshold=float(threshold), positive=bool(one))
         for label, chance, threshold, one in zip(card.labels, chances, thresholds, positive, strict=True)
     )
-    unusual = error > float(card.gates.get("unusual_error", float("inf")))
     said = {"site": card.site.said} if card.site.said else {}
     return Judgement(
         findings=findings,
-        uncertain=bool(unusual or _close(card, chances, positive)),
+        uncertain=unsure(card, chances, error),
         details={**details, **said, "reconstruction_error": round(error, 6)},
     )
 
 
-def _close(card: Card, chances: NDArray[np.float64], positive: NDArray[np.bool_]) -> bool:
-    """Whether the decision hangs on little: no class reached the limit, or a logit within the margin of a threshold."""
+def unsure(card: Card, chances: NDArray[np.float64], error: float) -> bool:
+    """Whether (labels,) probabilities are uncertain: near a threshold, under the abstention limit, of a rather unusual input."""
+    return error > float(card.gates.get("unusual_error", float("inf"))) or _close(card, chances)
+
+
+def _close(card: Card, chances: NDArray[np.float64]) -> bool:
+    """Whether the decision hangs on little.
+
+    No class reached the limit, a logit is within the margin of a threshold, or the card's operating points differ on it.
+    """
     if card.exclusive:
-        return not positive.any()
+        return not decide(card, chances).any()
     margin = float(card.gates.get("uncertain_margin", 0.0))
-    return bool((np.abs(_logit(chances) - _logit(thresholds_of(card))) < margin).any())
+    near = np.abs(_logit(chances) - _logit(thresholds_of(card))) < margin
+    return bool(near.any()) or _disputed(card, chances)
+
+
+def _disputed(card: Card, chances: NDArray[np.float64]) -> bool:
+    """Whether (1,) is between the operating points, where they decide here and not a threshold of the site's own."""
+    if "uncertain_between" not in card.gates or card.site.threshold:
+        return False
+    low, high = (_moved(np.array([end]), shifts(card)) for end in card.gates["uncertain_between"])
+    return bool((low <= chances).all() and (chances < high).all())
 
 
 def _logit(chances: NDArray[np.float64]) -> NDArray[np.float64]:

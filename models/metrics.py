@@ -28,14 +28,18 @@ def share(part: float, whole: float) -> float | None:
 
 
 def by_class(table: NDArray[np.int64], place: int) -> dict[str, float | None]:
-    """Sensitivity, specificity, precision and F1 of one class against the others."""
+    """Sensitivity, specificity, precision and F1 of one class against the others.
+
+    Precision where nothing was called so: 0 if there was something to be found, as scikit-learn's ``zero_division=0`` has
+    it, so that the worst case is neither left out of a mean nor of an interval.
+    """
     hit = float(table[place, place])
     missed, wrong = float(table[place].sum()) - hit, float(table[:, place].sum()) - hit
     rest = float(table.sum()) - hit - missed - wrong
     return {
         "sensitivity": share(hit, hit + missed),
         "specificity": share(rest, rest + wrong),
-        "precision": share(hit, hit + wrong),
+        "precision": share(hit, hit + wrong) if hit + wrong or not missed else 0.0,
         "f1": share(2 * hit, 2 * hit + missed + wrong),
     }
 
@@ -141,10 +145,10 @@ def at_threshold(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]
 def two_classes(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]:
     """Every figure of a yes-or-no question at ``threshold``; the positive class is number 1."""
     positive = truth == 1
-    line = calibration_line(positive, chance)
+    line, told = calibration_line(positive, chance), at_threshold(truth, chance, threshold)
     return {
         "n": len(truth),
-        **at_threshold(truth, chance, threshold),
+        **told,
         "auroc": auroc(positive, chance),
         "auprc": auprc(positive, chance),
         "brier": brier(truth, chance),
@@ -152,6 +156,7 @@ def two_classes(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]:
         "calibration_slope": line[0] if line else None,
         "calibration_intercept": line[1] if line else None,
         "prevalence": share(float(positive.sum()), len(truth)),
+        **at_prevalences(told["sensitivity"], told["specificity"]),
     }
 
 
@@ -200,6 +205,15 @@ def many_labels(truth: Whole, chance: Real, labels: tuple[str, ...], thresholds:
         **figures,
         "per_class": {label: {name: one for name, one in row.items() if name != "confusion"} for label, row in classes.items()},
         "confusion": [row["confusion"] for row in everyone],
+    }
+
+
+def held_back(right: NDArray[np.bool_], held: NDArray[np.bool_]) -> dict[str, float | None]:
+    """Shares of all inputs, of the errors and of the correct ones that are ``held``; (n,) each."""
+    return {
+        "held_back": share(float(held.sum()), len(held)),
+        "held_back_of_errors": share(float((held & ~right).sum()), float((~right).sum())),
+        "held_back_of_correct": share(float((held & right).sum()), float(right.sum())),
     }
 
 

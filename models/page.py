@@ -76,7 +76,9 @@ def _accepted(told: Mapping[str, Any]) -> str:
     """The figures over accepted inputs; empty for a model without gates."""
     if "accepted" not in told:
         return ""
-    return f"<h2>Inputs that every gate lets pass (coverage {_number(told['coverage'])})</h2>" + _table(told["accepted"])
+    held = "<p>Held back: refused by a gate or marked uncertain; of the accepted ones below: marked uncertain.</p>"
+    title = f"<h2>Inputs that every gate lets pass (coverage {_number(told['coverage'])})</h2>"
+    return held + title + _table(told["accepted"])
 
 
 def _beside(card: Card, told: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.uid import JPEGBaseline8Bit
 
 from models.encoded import claimed_shape, has_16_bits
@@ -124,6 +124,8 @@ def _stored_values(dataset: Dataset) -> NDArray[np.integer[Any]]:
 
 def _displayed(dataset: Dataset | Elements, stored: NDArray[np.integer[Any]]) -> Grey:
     """(rows, columns) greys of stored values; padding becomes black, whatever the polarity."""
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        return _by_palette(cast(Dataset, dataset), stored)
     bits, signed = int(dataset.BitsStored), int(dataset.get("PixelRepresentation") or 0) == 1
     first = -(2 ** (bits - 1)) if signed else 0
     index = stored.astype(np.int32) - first if signed else stored
@@ -134,6 +136,14 @@ def _displayed(dataset: Dataset | Elements, stored: NDArray[np.integer[Any]]) ->
     if left_out is not None:
         grey[left_out] = 0
     return np.asarray(grey, np.uint8)
+
+
+def _by_palette(dataset: Dataset, stored: NDArray[np.integer[Any]]) -> Grey:
+    """The greys that the stored values stand for (PS3.3 C.7.6.3.1.5); raises Rejected where one of them is a colour."""
+    colours = apply_color_lut(stored, dataset)  # (rows, columns, 3)
+    if (colours != colours[..., :1]).any():
+        raise Rejected("a colour image")
+    return (colours[..., 0] >> (8 * colours.itemsize - 8)).astype(np.uint8)
 
 
 def _look_up(table: Grey, index: NDArray[np.integer[Any]]) -> Grey:

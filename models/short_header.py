@@ -119,7 +119,8 @@ def _with_pixels(found: Elements, content: bytes, start: int, length: int, kind:
         return None
     rows, columns = int(found["Rows"]), int(found["Columns"])
     size = rows * columns * (int(allocated or 0) // 8)
-    ordinary = allocated in (8, 16) and found.get("PixelRepresentation") == 0 and kind in (b"OW", b"OB") and size > 0
+    grey = found["PhotometricInterpretation"] in ("MONOCHROME1", "MONOCHROME2")
+    ordinary = grey and allocated in (8, 16) and found.get("PixelRepresentation") == 0 and kind in (b"OW", b"OB") and size > 0
     whole = length == size + size % 2 and start + length == len(content)
     if not (ordinary and whole and 0 < int(stored or 0) <= int(allocated or 0) and found["HighBit"] == int(stored or 0) - 1):
         return None

@@ -10,12 +10,13 @@
 
 With another prevalence π' than the one π that the card was calibrated for, a finding's logit moves by
 logit(π') - logit(π) (Saerens, Latinne and Decaestecker 2002), and its threshold with it, so that the same inputs stay
-positive; a threshold that the site sets is used as it stands.
+positive; a threshold that the site sets is used as it stands. Probabilities of classes that exclude each other are
+multiplied by π' / π and add up to 1 again; classes that the site says nothing of share the rest as they did.
 """
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from math import log
 from pathlib import Path
 
@@ -47,6 +48,22 @@ class Site:
         """What changes a prediction, for its details."""
         told = {"prevalence": self.prevalence, "threshold": self.threshold}
         return {name: dict(one) for name, one in told.items() if one}
+
+    def of(self, labels: Collection[str], *, exclusive: bool) -> "Site":
+        """As far as it holds for a card of these findings; where they exclude each other there is no threshold."""
+        return replace(
+            self,
+            prevalence={name: share for name, share in self.prevalence.items() if name in labels},
+            threshold={name: value for name, value in self.threshold.items() if name in labels and not exclusive},
+        )
+
+    def idle(self, card: str, labels: Collection[str], *, exclusive: bool) -> list[str]:
+        """What of it holds for nothing, in words."""
+        named = [name for name in (*self.prevalence, *self.threshold) if name not in labels]
+        without = [name for name in self.threshold if name in labels and exclusive]
+        return [f"{card} has no finding {name!r}" for name in dict.fromkeys(named)] + [
+            f"{card} tells the most likely of its findings, so the threshold of {name!r} changes nothing" for name in without
+        ]
 
     def __post_init__(self) -> None:
         for name, word, words in (("explain", self.explain, EXPLAIN), ("runtime", self.runtime, RUNTIMES)):

@@ -86,10 +86,15 @@ def _drafted(plan: Plan) -> tuple[Recipe, Parts, Card]:
 
 def _signature(plan: Plan, card: Card, parts: Parts) -> str:
     """Names a training: the card as drafted, the split examples, what it starts from and with which settings."""
-    ids = [(example.id, example.label) for part in (parts.train, parts.validation) for example in part]
-    settings = [plan.seed, plan.epochs, plan.freeze, plan.precision, plan.gate]
+    ids = [_named(example) for part in (parts.train, parts.validation, parts.test) for example in part]
+    settings = [plan.seed, plan.epochs, plan.freeze, plan.precision, plan.gate, plan.refit]
     told = [encode_card(card).decode(), ids, plan.init.digest if plan.init else "", settings]
     return sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _named(example: Example) -> tuple[str, ...]:
+    """An example with all that it says: another picture of the same name is another one."""
+    return example.id, example.label, example.group, sha256(b"".join(example.open().contents)).hexdigest()
 
 
 def _done(plan: Plan, signature: str) -> Card | None:
@@ -147,7 +152,7 @@ def _settle(model: Model, parts: Parts, recipe: Recipe, about: Mapping[str, Any]
         return
     part = _part(model, parts.validation)
     model.card = fix(model, part, recipe.gates(part.prepared), about)
-    model.card = replace(model.card, prevalence=prevalence(model.card, parts, about))
+    model.card = replace(model.card, prevalence=prevalence(model.card, parts))
 
 
 def _refit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, *, epochs: int) -> None:

@@ -52,17 +52,29 @@ def rarity_of(notes: Sequence[NDArray[np.int64]], vocabulary: Vocabulary) -> NDA
     return rarity.astype(np.float32)
 
 
+def _found(truth: Tensor, outputs: int) -> Tensor:
+    """(n, outputs) of 0 and 1: what each output has to find."""
+    if truth.ndim == 2:
+        return truth.float()
+    return truth[:, None].float() if outputs == 1 else nn.functional.one_hot(truth, outputs).float()
+
+
+def _weight(sign: Tensor) -> Tensor:
+    """(n, outputs): a rare class weighs as much as a common one; of two classes with one output the other one too."""
+    share = sign.gt(0).float().mean(dim=0).clamp(min=1e-6, max=1 - 1e-6)
+    if sign.shape[1] == 1:
+        return torch.where(sign > 0, 0.5 / share, 0.5 / (1.0 - share))
+    return torch.where(sign > 0, 1.0 / (sign.shape[1] * share), 1.0)
+
+
 def fit_votes(votes: WordVotes, weights: Tensor, truth: Tensor, cost: float = 1.0) -> None:
     """Fits the linear layer in place, one class against the others: a support vector machine with squared hinge loss.
 
-    ``weights``: (n, words); ``truth``: (n,) class numbers, or (n, outputs) of 0 and 1; ``cost``: of the loss beside
-    half the squared weights (Fan et al. 2008, LIBLINEAR, which solves the same).
+    ``weights``: (n, words); ``truth``: (n,) class numbers, of two classes with one output 0 and 1, or (n, outputs) of 0
+    and 1; ``cost``: of the loss beside half the squared weights (Fan et al. 2008, LIBLINEAR, which solves the same).
     """
-    outputs = votes.linear.out_features
-    found = truth if truth.ndim == 2 else nn.functional.one_hot(truth, outputs)
-    sign = 2.0 * found.float() - 1.0  # (n, outputs)
-    share = sign.gt(0).float().mean(dim=0).clamp(min=1e-6)
-    each = torch.where(sign > 0, 1.0 / (outputs * share), 1.0)  # a rare class weighs as much as a common one
+    sign = 2.0 * _found(truth, votes.linear.out_features) - 1.0  # (n, outputs)
+    each = _weight(sign)
     nn.init.zeros_(votes.linear.weight)
     nn.init.zeros_(votes.linear.bias)
     solver = torch.optim.LBFGS(votes.linear.parameters(), max_iter=300, history_size=20, line_search_fn="strong_wolfe")

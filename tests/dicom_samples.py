@@ -1,11 +1,12 @@
 """DICOM for tests: instances as a modality would make them, with marks that must never be logged, and the sending of them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
 from pydicom.dataset import FileMetaDataset
@@ -22,6 +23,16 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 #: Stands in every identifier of a sample's patient.
 MARK = "CANARY"
+
+
+def palette(*colours: Sequence[int], bits: int = 16) -> dict[str, Any]:
+    """Elements of a palette: each of 256 stored values' red, green and blue, of 0 to 255."""
+    tables = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name, table in zip(("Red", "Green", "Blue"), zip(*colours, strict=True), strict=True):
+        entries = np.array(table, "<u2") * (257 if bits == 16 else 1)
+        tables[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+        tables[f"{name}PaletteColorLookupTableData"] = entries.astype("<u2" if bits == 16 else "u1").tobytes()
+    return tables
 
 
 def projection(**keywords: Any) -> Dataset:

@@ -62,10 +62,11 @@ class Loaded:
         return self.models
 
     def _loaded(self) -> Mapping[str, Model]:
-        """Those active cards that lie on this machine, each loaded once."""
+        """Those active cards that lie on this machine, each loaded once; one whose folder is gone meanwhile goes on answering."""
         digests = {digest for digest, _ in self._seen}
-        found = [card for card in list_cards(self.folder) if card.digest in digests]
-        return {card.digest: self.models.get(card.digest) or self.load(card) for card in found}
+        kept = {digest: model for digest, model in self.models.items() if digest in digests}
+        found = [card for card in list_cards(self.folder) if card.digest in digests - kept.keys()]
+        return {**kept, **{card.digest: self.load(card) for card in found}}
 
 
 def active_rows(database: Database) -> frozenset[tuple[str, datetime]]:

@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from crew import Member, until
 from installation import Installation
 from traffic import Traffic
 
+from db.leases import FEW
 from worker.heartbeat import EXIT_HUNG, EXIT_LEASE_LOST
 
 #: With which a process ends that has lost its lease, or whose stage took longer than it may.
@@ -24,7 +26,11 @@ LIMIT = 10.0
 
 @dataclass
 class Stage:
-    """Where it happens. ``limit``: for what a dead worker held, in seconds; ``wrong``: what was not as promised, in words."""
+    """Where it happens. ``limit``: for what a dead worker held, in seconds; ``wrong``: what was not as promised, in words.
+
+    ``hits``: event → how many workers were killed or stopped while they held it; ``again``: seconds of the rounds that held one
+    whose next worker was taken from it too.
+    """
 
     one: Installation
     traffic: Traffic
@@ -32,6 +38,8 @@ class Stage:
     limit: float = LIMIT
     wrong: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+    hits: Counter[int] = field(default_factory=Counter)
+    again: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def flows(self) -> float:
@@ -40,6 +48,19 @@ class Stage:
         return until(
             lambda: self.one.one("SELECT count(*) FROM events WHERE id > :last AND state = 'done'", last=last), "work goes on"
         )
+
+    def hit(self, held: Collection[int]) -> None:
+        """The worker that holds these was taken from them."""
+        with self.lock:
+            self.hits.update(held)
+
+    def elsewhere(self, what: str, held: Collection[int], seconds: float) -> None:
+        """What it held has run elsewhere: within the limit, for each worker that was taken from an event of it."""
+        times = max(self.hits[number] for number in held)
+        if times > 1:
+            self.again.append(seconds)
+        if seconds > self.limit * times:
+            self.complain(f"{what}: {len(held)} events took {seconds:.1f} s to run elsewhere, {times} of their workers were hit")
 
     def complain(self, words: str) -> None:
         self.wrong.append(words)
@@ -55,10 +76,14 @@ class Victim:
 
 
 def in_mid_batch(stage: Stage, *, at_least: int = 2) -> Victim:
-    """A worker that holds so many events, which no other round has chosen. It holds more than one, so none of them is a suspect."""
+    """A worker that holds so many events, which no other round has chosen.
+
+    Not one that judges suspects alone: an event is rightly dead after two such ends.
+    """
     query = (
         "SELECT w.id, w.name, count(*) AS held FROM events e JOIN workers w ON w.id = e.holder"
-        " WHERE e.state = 'leased' AND w.ended_at IS NULL GROUP BY w.id, w.name HAVING count(*) >= :least"
+        " WHERE e.state = 'leased' AND w.ended_at IS NULL GROUP BY w.id, w.name"
+        f" HAVING count(*) >= :least AND (count(*) > {FEW} OR max(CASE WHEN e.suspect THEN 1 ELSE 0 END) = 0)"
     )
     chosen: list[Any] = []
 
@@ -93,12 +118,13 @@ def kill_worker(stage: Stage) -> float | None:
     victim.member.signal(signal.SIGKILL)
     began = time.monotonic()
     held = held_by(stage, victim.worker_id)
+    stage.hit(held)
     if held:
         until(lambda: ended(stage, held), "what it held runs elsewhere")
     seconds = time.monotonic() - began
     _back(stage, victim.member)
-    if held and seconds > stage.limit:
-        stage.complain(f"SIGKILL: {len(held)} events took {seconds:.1f} s to run elsewhere")
+    if held:
+        stage.elsewhere("SIGKILL", held, seconds)
     return seconds if held else None
 
 
@@ -153,6 +179,7 @@ def zombie(stage: Stage) -> float | None:
             stage.taken.discard(name)
         return None
     held = held_by(stage, victim.worker_id)
+    stage.hit(held)
     until(lambda: not held or ended(stage, held), "what the zombie held runs elsewhere")
     seconds = time.monotonic() - began
     until(

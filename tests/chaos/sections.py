@@ -54,6 +54,13 @@ class Line:
 HEAD = "| fault | database | rounds | lost | doubled | otherwise wrong | middle s | slowest s | acknowledged |\n" + "|---" * 9 + "|"
 
 
+def _again(stage: Stage) -> str:
+    """Of the rounds whose events lost more than one worker; each of these may take a lease."""
+    if not stage.again:
+        return ""
+    return f"{len(stage.again)} rounds held events whose next worker was hit too; these took up to {max(stage.again):.1f} s"
+
+
 @dataclass
 class Stream:
     """One installation under one stream after another, all in one book."""
@@ -85,7 +92,7 @@ class Stream:
                 thread.join()
         finally:
             stage.traffic.stop()
-        return self.account(stage, name, seconds)
+        return self.account(stage, name, seconds, _again(stage))
 
     def _start(self, stage: Stage, section: Section, seconds: list[float]) -> list[threading.Thread]:
         waiting = list(section.rounds)

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dicom_samples import file_of, projection
+from dicom_samples import file_of, palette, projection
 from pydicom.data import get_testdata_file
 
 from console import picture as picture_module
@@ -31,6 +31,11 @@ def test_what_is_stored_is_what_is_shown():
 def test_monochrome1_is_inverted_once():
     shown = greys(decoded(content(PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"), 0).png())
     assert (shown.ravel() == 255 - np.frombuffer(RAMP, np.uint8)).all()
+
+
+def test_a_palette_is_shown_by_what_its_values_stand_for():
+    shown = greys(decoded(content(**palette(*([255 - value] * 3 for value in range(256)))), 0).png())
+    assert shown.ravel().tolist() == list(range(255, -1, -1))
 
 
 def test_the_headers_window_holds_until_another_is_asked_for():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.bootstrap import draws_of, intervals
+from models.metrics import two_classes
 
 
 def test_all_inputs_of_a_patient_are_drawn_together():
@@ -37,3 +38,12 @@ def test_intervals_are_nested_as_the_figures_are():
     assert set(told) == {"a", "c"}
     assert told["c"] == [1.0, 1.0]
     assert set(told["a"]) == {"b"}
+
+
+def test_draws_in_which_nothing_is_called_positive_count_as_the_worst():
+    truth, chance = np.repeat([1, 0], 20), np.full(40, 0.1)
+    chance[0] = 0.9
+    patients = [str(n) for n in range(40)]
+    found = intervals(lambda at: two_classes(truth[at], chance[at], 0.5), patients, 100)
+    assert found["precision"] == [0.0, 1.0]
+    assert found["min_se_ppv"][0] == 0.0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models import calibrate
+from models.judge import softmax
 from models.metrics import calibration_line
 
 
@@ -31,12 +32,38 @@ def test_a_perfectly_separated_validation_part_stays_finite():
     assert abs(offset) < 1
 
 
-def test_the_temperature_of_several_classes_is_found_again():
+def told(offsets, n, scale=1.0):
+    """Logits of a network that takes classes as alike and is ``scale`` times too sure; they are as ``offsets`` have it."""
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 1, (3000, 4))
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    truth = np.array([rng.choice(4, p=row) for row in shares])
-    assert calibrate.fit_temperature(truth, 3 * logits) == pytest.approx(3, rel=0.1)
+    logits = rng.normal(0, 1, (n, len(offsets)))
+    chance = softmax(logits + np.asarray(offsets))
+    return np.array([rng.choice(len(offsets), p=row) for row in chance]), scale * logits
+
+
+@pytest.mark.parametrize("scale", [0.3, 3, 20])
+def test_the_temperature_and_the_offsets_of_several_classes_are_found_again(scale):
+    temperature, offsets = calibrate.fit_classes(*told((0.5, 1.5, -1, -1), 20000, scale))
+    assert temperature == pytest.approx(scale, rel=0.05)
+    assert offsets == pytest.approx((0.5, 1.5, -1, -1), abs=0.1)
+
+
+def test_a_class_of_few_examples_hardly_gets_an_offset():
+    _, offsets = calibrate.fit_classes(np.array([0, 0, 1, 1, 2]), np.zeros((5, 3)))
+    assert max(map(abs, offsets)) < 0.2
+
+
+def test_a_class_that_validation_lacks_stays_possible():
+    truth = np.repeat([0, 1], 50)
+    _, offsets = calibrate.fit_classes(truth, np.random.default_rng(0).normal(0, 1, (100, 3)))
+    assert -4 < offsets[2] < 0
+    assert calibrate.shares(truth, 3) == pytest.approx(np.array([51, 51, 1]) / 103)
+
+
+def test_perfectly_separated_classes_stay_finite():
+    truth = np.repeat([0, 1, 2], 30)
+    temperature, offsets = calibrate.fit_classes(truth, 300 * np.eye(3)[truth])
+    assert temperature > 0.1
+    assert np.isfinite(offsets).all()
 
 
 @pytest.mark.parametrize("n", [20, 40, 333])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from models.card import BadCard
-from models.catalogue import find_card, list_cards, load
+from models.catalogue import card_faults, find_card, list_cards, load
 
 SHIPPED = ["lab-icu-mortality", "note-specialty", "scan-chest-pneumonia"]
 
@@ -46,3 +46,12 @@ def test_a_card_is_found_by_name_or_folder(scan_card):
 def test_an_architecture_that_we_do_not_have_is_refused(scan_card):
     with pytest.raises(BadCard, match="unknown architecture"):
         load(replace(scan_card, architecture="oracle"))
+
+
+def test_a_folder_that_holds_no_readable_card_is_passed_over_and_named(scan_card, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "card.json").write_text("{")
+    (tmp_path / "own").symlink_to(scan_card.folder)
+    assert [card.name for card in list_cards(tmp_path)] == sorted([*SHIPPED, "tiny-scan"])
+    (fault,) = card_faults(tmp_path)
+    assert str(tmp_path / "broken") in fault

@@ -21,5 +21,5 @@ def test_training_shows_its_progress_on_standard_error(stays, tmp_path, capfd):
 
 
 def test_evaluation_is_plain_data(lab_card, stays):
-    told = evaluate_command(lab_card.folder, stays, part="test")
+    told = evaluate_command(lab_card, stays, part="test")
     assert json.loads(json.dumps(told)) == told

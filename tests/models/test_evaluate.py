@@ -1,6 +1,7 @@
 """Evaluation scores every labelled input as the worker would, and tells of the gates beside."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,9 @@ from model_samples import jpeg, picture, scan_folder
 
 from models.evaluate import evaluate
 from models.examples import read_examples
+from models.judge import judge
+from models.metrics import held_back
+from models.site import Site
 from models.split import Split
 from stream.errors import Refused, Rejected
 
@@ -85,6 +89,39 @@ def test_intervals_hold_the_figures_and_predictive_values_are_told(lab_card, sta
     assert "auroc" in told["groups"]["sex female"]["intervals"]
     low, high = told["intervals"]["operating_points"][told["operating_point"]]["sensitivity"]
     assert low <= told["operating_points"][told["operating_point"]]["sensitivity"] <= high
+
+
+@pytest.mark.parametrize(("kind", "source"), [("scan", "scans"), ("lab", "stays"), ("note", "notes")])
+def test_what_the_gates_hold_back_is_told_of_errors_and_of_correct_ones(kind, source, request, tmp_path):
+    told = evaluate(request.getfixturevalue(f"{kind}_card"), request.getfixturevalue(source), scores=tmp_path / "scores.csv")
+    held = [row["refusal"] != "" or row["uncertain"] == "1" for row in rows(tmp_path / "scores.csv")]
+    assert told["held_back"] == pytest.approx(np.mean(held))
+    wrong = round((1 - told["accuracy"]) * told["n"])
+    parts = wrong * (told["held_back_of_errors"] or 0) + (told["n"] - wrong) * told["held_back_of_correct"]
+    assert parts == pytest.approx(sum(held))
+    low, high = told["intervals"]["held_back_of_correct"]
+    assert low <= told["held_back_of_correct"] <= high
+
+
+@pytest.mark.parametrize("kind", ["scan", "lab", "note"])
+def test_an_input_is_uncertain_where_the_judgement_says_so_whatever_the_site_says(kind, request, tmp_path):
+    model, source = request.getfixturevalue(f"{kind}_model"), request.getfixturevalue(f"{kind}s" if kind != "lab" else "stays")
+    examples = read_examples(kind, source)[:40]
+    scores = [model.infer([model.read(example.open())])[0] for example in examples]
+    usual = float(np.median([one.error for one in scores]))
+    card = replace(model.card, gates={"unusual_error": usual * 1.001, "uncertain_margin": 1.0}, abstention=0.5)
+    site = replace(card, site=Site(prevalence=dict.fromkeys(card.labels, 0.01), threshold=dict.fromkeys(card.labels, 0.01)))
+    evaluate(site, source, scores=tmp_path / "scores.csv")
+    written = {row["id"]: row["uncertain"] == "1" for row in rows(tmp_path / "scores.csv")}
+    said = {example.id: judge(card, one.logits, one.error, {}).uncertain for example, one in zip(examples, scores, strict=True)}
+    assert {name: written[name] for name in said} == said
+    assert set(said.values()) == {True, False}
+
+
+def test_an_error_that_is_held_back_is_no_longer_passed_on():
+    truth, right = np.array([True, True, True, False]), np.array([False, True, False, True])
+    assert held_back(truth, right) == {"held_back": 0.5, "held_back_of_errors": 1.0, "held_back_of_correct": pytest.approx(1 / 3)}
+    assert held_back(np.ones(2, bool), np.zeros(2, bool))["held_back_of_errors"] is None
 
 
 def test_every_class_has_its_own_intervals(note_card, notes):

@@ -1,6 +1,7 @@
 """Cross-validation tests every group once and tells mean and spread."""
 
 import json
+import shutil
 
 import pytest
 
@@ -56,3 +57,16 @@ def test_a_card_of_another_seed_is_not_taken_for_this_training(folds, stays):
     heard = []
     train("lab", stays, out / "fold-1", about=about, epochs=1, seed=1, reuse=True, tell=lambda what, *_: heard.append(what))
     assert heard.count("network") == 1
+
+
+def test_other_files_under_the_same_names_are_another_training(folds, stays, tmp_path):
+    _, _, options = folds
+    shutil.copytree(stays, tmp_path / "stays")
+    heard = []
+    for time in ("first", "again", "changed"):
+        if time == "changed":
+            results = tmp_path / "stays" / "results.csv"
+            results.write_text(results.read_text().replace(",4.0", ",4.5", 1))
+        tell = lambda what, *_, time=time: heard.append((time, what))  # noqa: E731
+        train("lab", tmp_path / "stays", tmp_path / "out", **options, reuse=True, tell=tell)
+    assert [time for time, what in heard if what == "network"] == ["first", "changed"]

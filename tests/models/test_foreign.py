@@ -16,6 +16,8 @@ from torch import nn
 
 from models.card import BadCard, read_card
 from models.catalogue import list_cards, load
+from models.describe import DESCRIBED
+from models.explain import explain
 from models.foreign_archive import read_archive
 from models.foreign_graph import GraphNetwork
 from models.pin import pin, take_weights
@@ -87,6 +89,27 @@ def test_a_network_that_was_exported_for_one_input_judges_any_number(tmp_path):
     alone = [model.infer([one])[0].logits for one in batch]
     assert np.allclose([one.logits for one in model.infer(batch)], alone, atol=1e-5)
     assert alone[0].shape == (1,)  # of two outputs the label's beside the other
+
+
+def test_a_program_is_explained_by_what_hiding_a_place_costs_where_grad_cam_finds_no_layer(tmp_path):
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 2))
+    export(network, (torch.randn(2, 1, 8, 8),), tmp_path / "own" / "model.pt2")
+    write(tmp_path / "own", kind="scan", architecture="torch-export", config={"side": 8}, explanation={"method": "grad-cam"})
+    pin(tmp_path / "own")
+    (found,) = explain(load(tmp_path / "own"), Sample(contents=(jpeg(picture(0, 1)),)), ["yes"])
+    assert found.method == "occlusion"
+
+
+def test_a_lab_network_may_ask_for_each_analytes_description(tmp_path, lab_card):
+    class Lab(nn.Module):
+        def forward(self, described):
+            return described.mean((1, 2))[:, None]
+
+    export(Lab(), (torch.randn(2, 6, DESCRIBED),), tmp_path / "lab" / "model.pt2")
+    analytes = json.loads((lab_card.folder / "card.json").read_text())["analytes"]
+    write(tmp_path / "lab", kind="lab", architecture="torch-export", analytes=analytes, config={"inputs": ["described"]})
+    pin(tmp_path / "lab")
+    load(tmp_path / "lab").warm_up()
 
 
 def test_a_lab_and_a_note_network_get_what_the_page_says(tmp_path, lab_card, note_card):

@@ -7,6 +7,7 @@ import pytest
 
 from models.card import Card
 from models.judge import judge, probabilities
+from models.site import Site
 
 BINARY = Card(
     name="a", version="1", kind="scan", architecture="", task="", config={}, classes=("no", "yes"), labels=("yes",),
@@ -32,6 +33,15 @@ def test_near_the_threshold_is_uncertain():
     at_threshold = (np.log(0.7 / 0.3) - 0.5) * 2
     assert judge(BINARY, np.array([at_threshold]), 0.0, {}).uncertain
     assert not judge(BINARY, np.array([9.0]), 0.0, {}).uncertain
+
+
+@pytest.mark.parametrize(("chance", "uncertain"), [(0.19, False), (0.21, True), (0.6, True), (0.95, False)])
+def test_between_the_operating_points_is_uncertain_at_any_prevalence(chance, uncertain):
+    card = replace(BINARY, gates={"uncertain_between": [0.2, 0.7]}, prevalence={"yes": 0.5})
+    logit = np.array([(np.log(chance / (1 - chance)) - 0.5) * 2])
+    assert judge(card, logit, 0.0, {}).uncertain is uncertain
+    assert judge(replace(card, site=Site(prevalence={"yes": 0.1})), logit, 0.0, {}).uncertain is uncertain
+    assert not judge(replace(card, site=Site(threshold={"yes": 0.4})), logit, 0.0, {}).uncertain
 
 
 def test_an_unusual_input_is_uncertain():

@@ -77,6 +77,16 @@ def test_what_is_not_defined_is_none():
     assert figures["accuracy"] == 1
 
 
+def test_finding_none_of_those_there_are_counts_as_the_worst():
+    truth, chance = np.array([1, 0, 0]), np.full(3, 0.1)
+    figures = ours.two_classes(truth, chance, 0.5)
+    assert [figures[name] for name in ("sensitivity", "precision", "min_se_ppv")] == [0, 0, 0]
+    truth, chance = np.array([0, 0, 1, 1]), np.tile([0.9, 0.1], (4, 1))
+    figures, told = ours.many_classes(truth, chance, ("a", "b")), chance.argmax(axis=1)
+    assert figures["precision"] == theirs.precision_score(truth, told, average="macro", zero_division=0)
+    assert figures["min_se_ppv"] == 0.25
+
+
 def test_predictive_values_follow_bayes():
     assert ours.predictive_values(0.9, 0.8, 0.5)["ppv"] == pytest.approx(0.45 / 0.55)
     assert ours.predictive_values(0.9, 0.8, 0.05)["npv"] == pytest.approx(0.76 / 0.765)

@@ -12,6 +12,7 @@ from models.card import read_card
 from models.evaluate import evaluate
 from models.examples import read_examples
 from models.fit import class_weights
+from models.fix import OPERATING_POINT
 from models.train import train
 from stream.errors import Refused
 
@@ -76,6 +77,18 @@ def test_the_report_tells_every_label_with_its_interval(card, several, tmp_path)
     assert told["groups"]["sex male"]["n"] == 90
     assert json.loads(json.dumps(told)) == told
     assert (tmp_path / "r.html").read_text().count("data:image/png") == 4
+
+
+def test_every_label_has_its_predictive_values_and_operating_points(card, several):
+    told = evaluate(card, several)
+    for label, row in told["per_class"].items():
+        assert row["ppv_at_0.05"] <= row["ppv_at_0.2"] <= row["ppv_at_0.5"]
+        low, high = told["intervals"]["per_class"][label]["npv_at_0.2"]
+        assert low <= row["npv_at_0.2"] <= high
+    assert set(told["operating_points"]) == set(card.operating_points)
+    point = f"skin: {OPERATING_POINT}"
+    assert told["operating_points"][point]["sensitivity"] == told["per_class"]["skin"]["sensitivity"]
+    assert "sensitivity" in told["intervals"]["operating_points"][point]
 
 
 def test_macro_figures_are_those_of_scikit_learn():

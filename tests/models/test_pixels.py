@@ -7,6 +7,7 @@ from io import BytesIO
 import cv2
 import numpy as np
 import pytest
+from dicom_samples import file_of, palette, projection
 from model_samples import dicom, jpeg, picture
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -114,6 +115,17 @@ def test_padding_is_left_out_of_the_range_and_black(photometric):
     grey = read_picture(dicom(stored, BitsStored=12, HighBit=11, PixelPaddingValue=4000, PhotometricInterpretation=photometric))
     assert np.all(grey[:10] == 0)
     assert {int(grey[10:].min()), int(grey[10:].max())} == {0, 255}
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_of_greys_is_looked_up(bits):
+    inverted = palette(*([255 - value] * 3 for value in range(256)), bits=bits)
+    assert read_picture(file_of(projection(**inverted))).ravel().tolist() == list(range(255, -1, -1))
+
+
+def test_a_palette_with_colours_is_a_colour_image():
+    with pytest.raises(Rejected, match="a colour image"):
+        read_picture(file_of(projection(**palette(*([value, value, 0] for value in range(256))))))
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])

@@ -24,6 +24,15 @@ def test_every_kind_beats_chance_by_far(scan_card, lab_card, note_card):
     assert note_card.quality["test"]["accuracy"] > 0.8
 
 
+def test_notes_of_two_classes_train_too(notes, tmp_path):
+    rows = [row for row in notes.read_text().splitlines() if ",skin," not in row]
+    (tmp_path / "two.csv").write_text("\n".join(rows) + "\n")
+    about = {"positive": "heart", "config": {"most_tokens": 100, "embedding": 16, "hidden": 8, "segment": 32, "bag": 64}}
+    card = train("note", tmp_path / "two.csv", tmp_path / "two", epochs=3, about=about)
+    assert (card.labels, card.config["votes"]) == (("heart",), 40.0)
+    assert card.quality["test"]["auroc"] > 0.9
+
+
 def test_the_card_says_how_it_was_made_and_is_on_disk(lab_card):
     assert lab_card == read_card(lab_card.folder)
     assert lab_card.training["n"]["train"] > 100
@@ -48,6 +57,11 @@ def test_the_card_judges_by_the_operating_point_that_was_asked_for(stays, tmp_pa
     card = train("lab", stays, tmp_path / "tiny-lab", epochs=2, about=about)
     assert card.operating_point == "greatest min(sensitivity, precision) on validation"
     assert set(card.thresholds.values()) == {card.operating_points[card.operating_point]}
+
+
+def test_a_prevalence_for_several_findings_is_refused(notes, tmp_path):
+    with pytest.raises(Refused, match="use_prevalence is of one finding"):
+        train("note", notes, tmp_path / "card", epochs=1, about={"use_prevalence": 0.5})
 
 
 def test_an_operating_point_that_there_is_not_is_refused(stays, tmp_path):

@@ -29,3 +29,13 @@ def test_function_words_and_unknown_ones_do_not_vote():
 def test_a_note_said_twice_weighs_as_much():
     once, twice = fitted().weigh([torch.tensor([2, 3]), torch.tensor([2, 3, 2, 3])])
     assert torch.allclose(once, twice)
+
+
+def test_two_classes_have_one_vote_and_weigh_alike_however_rare_one_is():
+    votes = WordVotes(len(WORDS), 1)
+    votes.rarity.copy_(torch.from_numpy(rarity_of(NOTES, WORDS)))
+    notes = [torch.tensor([2]), *[torch.tensor([3])] * 9]
+    fit_votes(votes, votes.weigh(notes), torch.tensor([1, *[0] * 9]))
+    (heart,), (knee,) = votes([torch.tensor([2]), torch.tensor([3])]).tolist()
+    assert heart > 0 > knee
+    assert abs(heart + knee) < 0.01

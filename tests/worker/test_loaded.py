@@ -153,3 +153,16 @@ def test_what_was_prepared_ahead_is_judged_by_the_model_that_prepared_it(
         found = connection.execute(sa.select(predictions.c.model_digest, predictions.c.version).distinct()).all()
         assert connection.execute(sa.select(sa.func.count()).where(events.c.state == "done")).scalar_one() == 40
     assert {one.model_digest for one in found} <= {card.digest for card in cards(folder).values()}
+
+
+def test_a_card_goes_on_answering_though_its_folder_can_no_longer_be_read(
+    sqlite: Database, folder: Path, caplog: pytest.LogCaptureFixture
+):
+    models = loaded(sqlite, folder)
+    (folder / "own-1.0" / "card.json").write_text("{")
+    with sqlite.write() as (connection, now):
+        activate(connection, now, {**row(cards(folder)["2.0"]), "name": "other"})
+    with caplog.at_level(logging.WARNING):
+        assert models.renew() is not None
+    assert len(models.models) == 2
+    assert any("passed over" in one.message for one in caplog.records)

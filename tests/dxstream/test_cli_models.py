@@ -1,0 +1,37 @@
+"""``models``: which card a name stands for on the command line."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+
+from dxstream.cli_models import CardType
+
+CARD = {"name": "own", "version": "1", "kind": "scan", "architecture": "x", "task": "", "config": {}, "labels": ["sick"]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "card.json").write_text(json.dumps(CARD))
+    (tmp_path / "site.toml").write_text("[own]\nthreshold = { sick = 0.9 }\n")
+    monkeypatch.setenv("DXSTREAM_MODELS", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_card_of_the_users_own_is_found_by_its_name_and_measured_at_its_own_threshold() -> None:
+    card = CardType().convert("own", None, None)
+    assert card.name == "own"
+    assert not card.site.said
+
+
+def test_a_card_is_found_by_its_folder(folder: Path) -> None:
+    assert CardType().convert(str(folder / "own"), None, None).name == "own"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_name_that_no_card_has_is_a_usage_error() -> None:
+    with pytest.raises(click.BadParameter, match="no card named other"):
+        CardType().convert("other", None, None)
