@@ -1,5 +1,6 @@
 """``models list | train | evaluate | beside | embed | decode | activate``: only activate needs a home."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import click
 from db.cards import activate as activate_card
 from db.cards import deactivate as deactivate_card
 from db.engine import Database
-from dxstream.cli_options import HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, main_errors, read_settings
 from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
 from models.card import BadCard, Card
@@ -17,6 +18,9 @@ from models.catalogue import find_card, list_cards
 from models.site import Site
 from stream.errors import DxstreamError
 from stream.settings import Settings
+
+#: The figure that is told by reason.
+LEFT_OUT = "results_left_out"
 
 
 class CardType(click.ParamType[Card]):
@@ -59,9 +63,9 @@ def list_models(home: Path | None, *, as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(["scan", "lab", "note"]))
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True)
-@click.option("--epochs", type=int, default=None, help="As many as the recipe says unless told otherwise.")
-@click.option("--device", default="cpu", show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@EPOCHS
+@DEVICE
 @click.option("--folds", default=0, help="Cross-validate with so many folds instead; the table goes to folds.json.")
 @click.option("--init", type=CARD, default=None, help="A card, named or by its folder, whose weights to start from.")
 @click.option(
@@ -82,14 +86,14 @@ def train(kind: str, data: Path, out: Path, *, as_json: bool, **options: Any) ->
     if as_json:
         print_json(summary)
     else:
-        print_table("trained", ("what", "value"), summary.items())
+        print_table("trained", ("what", "value"), _plain(summary))
 
 
 @models.command()
 @click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--part", type=click.Choice(["all", "train", "validation", "test"]), default="all", show_default=True)
-@click.option("--device", default="cpu", show_default=True)
+@DEVICE
 @click.option("--scores", type=click.Path(path_type=Path), default=None, help="Write each input's probabilities to this CSV.")
 @click.option("--report", type=click.Path(path_type=Path), default=None, help="Write figures and pictures to this HTML file.")
 @JSON
@@ -102,16 +106,25 @@ def evaluate(card: Card, data: Path, part: str, device: str, scores: Path | None
     if as_json:
         print_json(figures)
     else:
-        plain = [(name, f"{value:.4f}" if isinstance(value, float) else value) for name, value in figures.items()]
-        print_table(card.name, ("figure", "value"), [row for row in plain if not isinstance(row[1], dict | list)])
+        shown = {name: value for name, value in figures.items() if name == LEFT_OUT or not isinstance(value, dict | list)}
+        print_table(card.name, ("figure", "value"), _plain(shown))
+
+
+def _plain(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Rows for people; the results that were left out by reason."""
+    for name, value in told.items():
+        if name == LEFT_OUT:
+            yield from ((f"results left out: {why}", f"{one['n']} ({', '.join(one['codes'])})") for why, one in value.items())
+        else:
+            yield name, f"{value:.4f}" if isinstance(value, float) else value
 
 
 @models.command()
 @click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--network", "networks", multiple=True, help="Only this network of the textbook; may be told several times.")
-@click.option("--epochs", type=int, default=None, help="As many as the recipe says unless told otherwise.")
-@click.option("--device", default="cpu", show_default=True)
+@EPOCHS
+@DEVICE
 @main_errors
 def beside(card: Card, data: Path, **options: Any) -> None:
     """Train the textbook's networks on CARD's split; its report then shows them beside it."""
@@ -126,7 +139,7 @@ def beside(card: Card, data: Path, **options: Any) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("features.npz"), show_default=True, help="An .npz or a .csv file."
 )
-@click.option("--device", default="cpu", show_default=True)
+@DEVICE
 @main_errors
 def embed(card: Card, data: Path, out: Path, device: str) -> None:
     """Write the features that CARD's autoencoder gives each input under --data."""
@@ -139,7 +152,7 @@ def embed(card: Card, data: Path, out: Path, device: str) -> None:
 @click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("told.csv"), show_default=True)
-@click.option("--device", default="cpu", show_default=True)
+@DEVICE
 @main_errors
 def decode(card: Card, data: Path, out: Path, device: str) -> None:
     """Write what CARD, a seq2seq network, writes of each note under --data."""

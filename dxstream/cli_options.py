@@ -9,24 +9,49 @@ from typing import Any, TypeVar
 import click
 
 from dxstream.logs import set_up_logging
-from stream.errors import DxstreamError
+from stream.errors import DxstreamError, Refused
 from stream.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class DeviceType(click.ParamType[str]):
+    """A device that torch can use here, tried at once: a training of hours should not end at its first step."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The device's name, or a usage error."""
+        import torch  # noqa: PLC0415 - loaded only now
+
+        try:
+            torch.zeros(1, device=value).cpu()
+        except (AssertionError, RuntimeError) as error:
+            self.fail(f"{value} cannot be used here: {str(error).splitlines()[0]}", param, ctx)
+        return str(value)
+
+
 HOME = click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Overrides DXSTREAM_HOME.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+DEVICE = click.option("--device", type=DeviceType(), default="cpu", show_default=True, help="cpu or cuda:N.")
+EPOCHS = click.option("--epochs", type=click.IntRange(min=1), help="As many as the recipe says unless told otherwise.")
 
 
 def main_errors(command: F) -> F:
-    """Our own errors are one line on standard error and exit code 1."""
+    """Our own errors, and files that cannot be opened, are one line on standard error and exit code 1."""
 
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         try:
             return command(*arguments, **options)
         except DxstreamError as error:
-            click.echo(f"dxstream: {error}", err=True)
+            place = f"{error.where}: " if isinstance(error, Refused) and error.where else ""
+            click.echo(f"dxstream: {place}{error}", err=True)
+            sys.exit(1)
+        except OSError as error:
+            if error.filename is None:  # not a file that somebody named
+                raise
+            click.echo(f"dxstream: {error.filename}: {error.strerror}", err=True)
             sys.exit(1)
 
     return wrapped  # type: ignore[return-value]

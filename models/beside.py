@@ -41,7 +41,7 @@ def beside(
 
 def _figures(card: Card, data: Path, name: str, *, epochs: int | None, device: str, tell: Tell) -> dict[str, Any]:
     about: dict[str, Any] = {"name": name, "split": dict(card.split), "config": dict(SMALLER.get(name, {}))}
-    if not card.exclusive and card.classes:
+    if len(card.labels) == 1 and card.classes:
         about |= {"positive": card.classes[-1]}
     with TemporaryDirectory() as out:
         options: dict[str, Any] = {"architecture": name, "epochs": epochs, "device": device, "gate": False}

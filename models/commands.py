@@ -15,6 +15,10 @@ from models.catalogue import list_cards
 SHOWN = ("n", "accuracy", "exact_match", "auroc", "f1_macro", "coverage", "mean_absolute_error", "word_accuracy")
 
 
+#: What a training tells beside the summary, as far as it has it.
+TOLD = ("results_left_out",)
+
+
 def list_command(*folders: Path) -> list[dict[str, Any]]:
     """Name, version, digest and what matters of each card, shipped ones first. Loads no model."""
     return [summary(card) for card in list_cards(*folders)]
@@ -56,7 +60,8 @@ def train_command(
         told = {"tell": tell} if tell else {}
         if folds:
             return cross_validate(kind, data, out, folds, **options, **told)
-        return summary(train(kind, data, out, **options, **told))
+        card = train(kind, data, out, **options, **told)
+    return {**summary(card), **{name: card.training[name] for name in TOLD if name in card.training}}
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """The card before there are weights: its labels, what a person wrote of it, what the training part decides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from models.about import ABOUT_FILE
 from models.card import VOCABULARY_FILE, Card, Window
 from models.plan import Parts, Plan
 from models.recipe import Recipe
@@ -13,7 +14,10 @@ from models.truth import truths
 from stream.errors import Refused
 
 #: Labels that mean that there is nothing to be found.
-NEGATIVE = frozenset({"0", "no", "none", "false", "normal", "negative", "healthy", "survival", "survived"})
+NEGATIVE = frozenset(
+    {"0", "no", "none", "false", "absent", "negative", "neg", "no finding", "normal", "healthy", "unaffected", "benign"}
+    | {"control", "controls", "survival", "survived", "survivor", "alive", "other"}
+)
 
 
 def draft(plan: Plan, parts: Parts, about: Mapping[str, Any], recipe: Recipe) -> Card:
@@ -53,23 +57,30 @@ def with_labels(card: Card, parts: Parts, about: Mapping[str, Any]) -> Card:
 
 
 def _labelled(card: Card, parts: Parts, about: Mapping[str, Any]) -> Card:
-    if parts.multi_label:
-        labels = tuple(sorted({label for example in parts.every for label in example.labels or ()}))
-        if len(labels) < 2:
-            raise Refused("a set of several labels needs at least two: name one with and without it in a column label")
-        return replace(card, classes=labels, labels=labels, multi_label=True)
-    classes = _classes(parts, about.get("positive"))
-    labels = (about.get("finding", classes[1].lower()),) if len(classes) == 2 else classes
-    return replace(card, classes=classes, labels=labels)
+    """``positive`` and ``finding`` are of two labels: Refused elsewhere, and where nobody said which of the two is to be found."""
+    labels = tuple(sorted({label for one in parts.every for label in (one.labels or () if parts.multi_label else (one.label,))}))
+    if parts.multi_label and len(labels) < 2:
+        raise Refused("a set of several labels needs at least two: name one with and without it in a column label")
+    if len(labels) == 2 and not parts.multi_label:
+        classes = _negative_first(labels, about.get("positive"))
+        return replace(card, classes=classes, labels=(about.get("finding", classes[1].lower()),))
+    for name in ("positive", "finding"):
+        if name in about:
+            raise Refused(f"{name} is said where there are two labels that exclude each other: here are {', '.join(labels)}")
+    return replace(card, classes=labels, labels=labels, multi_label=parts.multi_label)
 
 
-def _classes(parts: Parts, positive: str | None) -> tuple[str, ...]:
-    """The labels; of two the one to be found stands last: ``positive``, else the one that is no word for nothing."""
-    labels = sorted({example.label for example in parts.every})
-    if len(labels) == 2:
-        found = positive.casefold() if positive else None
-        labels.sort(key=lambda label: (label.casefold() == found, label.casefold() not in NEGATIVE, label))
-    return tuple(labels)
+def _negative_first(labels: Sequence[str], positive: str | None) -> tuple[str, str]:
+    """The two labels, the one to be found last: ``positive``, else the one that is no word for nothing."""
+    if positive is None:
+        found = [label for label in labels if label.casefold() not in NEGATIVE]
+        reason = f"which of {labels[0]} and {labels[1]} is to be found? Say positive in {ABOUT_FILE}"
+    else:
+        found = [label for label in labels if label.casefold() == positive.strip().casefold()]
+        reason = f"positive {positive} is none of the labels {labels[0]} and {labels[1]}"
+    if len(found) != 1:
+        raise Refused(reason)
+    return next(label for label in labels if label != found[0]), found[0]
 
 
 def prevalence(card: Card, parts: Parts) -> dict[str, float]:

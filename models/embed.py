@@ -23,14 +23,15 @@ from stream.errors import Refused, Rejected
 def embed(card: Card, data: Path, out: Path, device: str = "cpu") -> dict[str, Any]:
     """Writes the code of every readable input: ``.npz`` with ``id``, ``label``, ``features``, or a CSV of them.
 
-    The code is the narrowest layer of the card's autoencoder. Raises Refused when the card's network has none.
+    The code is the narrowest layer of the card's autoencoder; the label is empty where the input has none. Raises Refused when
+    the card's network has no autoencoder.
     """
     model = load(card, device)
     encode = getattr(model.autoencoder, "encode", None)
     if encode is None:
         raise Refused(f"{card.name} has no autoencoder to embed with")
     ids, labels, rows = [], [], list[NDArray[np.float32]]()
-    for examples, batch in _batches(model, read_examples(card.kind, data)):
+    for examples, batch in _batches(model, read_examples(card.kind, data, labelled=False)):
         with torch.inference_mode():
             told: Tensor = encode(model.features(batch))
         rows.extend(told.float().cpu().numpy())
@@ -53,7 +54,7 @@ def decode(card: Card, data: Path, out: Path, device: str = "cpu") -> dict[str, 
     if not isinstance(model, SequenceModel):
         raise Refused(f"{card.name} is a {card.architecture}, which writes nothing")
     rows = []
-    for examples, batch in _batches(model, read_examples(card.kind, data)):
+    for examples, batch in _batches(model, read_examples(card.kind, data, labelled=False)):
         with torch.inference_mode():
             told = model.tell(batch)
         rows += [[example.id, text, example.target] for example, text in zip(examples, told, strict=True)]

@@ -1,4 +1,4 @@
-"""The size that an encoded picture claims, read from its header alone: JPEG, JPEG-LS, JPEG 2000, PNG."""
+"""The size that an encoded picture claims, read from its header alone: JPEG, JPEG-LS, JPEG 2000, PNG; of a PNG its depth too."""
 
 import struct
 
@@ -21,6 +21,11 @@ def claimed_shape(encoded: bytes) -> tuple[int, int] | None:
         return None if start < 0 else _codestream_shape(encoded, start)
     except struct.error:
         return None
+
+
+def has_16_bits(encoded: bytes) -> bool:
+    """Whether it is a PNG with 16 bits a sample (PNG 11.2.2, IHDR)."""
+    return encoded[:4] == PNG and encoded[24:25] == b"\x10"
 
 
 def _jpeg_shape(encoded: bytes) -> tuple[int, int] | None:

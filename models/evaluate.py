@@ -20,6 +20,7 @@ from models.examples import read_examples
 from models.groups import groups_of
 from models.interface import Prepared
 from models.judge import probabilities, unsure
+from models.left_out import left_out
 from models.metrics import at_threshold, held_back, many_classes, many_labels, share, two_classes
 from models.model import Model
 from models.silent import Silent
@@ -211,13 +212,18 @@ def evaluate(
     examples = part_of(model.card, read_examples(model.card.kind, Path(data)), part)
     scored = [] if isinstance(model, Silent) else list(score(model, examples))
     told = silent_report(model, examples) if isinstance(model, Silent) else report(model.card, scored)
-    told = {**told, "part": part}
+    told = {**told, "part": part, **results_left_out(model.card.kind, examples)}
     if scores is not None:
         write_scores(model.card, scored, Path(scores))
     if page is not None:
         text = import_module("models.page").page(model.card, scored, told)  # draws: matplotlib is loaded only now
         Path(page).write_text(text, encoding="utf-8")
     return told
+
+
+def results_left_out(kind: str, examples: Iterable[Example]) -> dict[str, Any]:
+    """``results_left_out`` as ``models.left_out`` has it; only a lab model's inputs are converted at all."""
+    return {"results_left_out": left_out(example.open() for example in examples)} if kind == "lab" else {}
 
 
 def write_scores(card: Card, scored: Iterable[Scored], path: Path) -> None:

@@ -10,8 +10,8 @@ from stream.judgement import Sample
 class Example:
     """One labelled input. ``group``: what must stay on one side of a split (a patient); ``open``: reads the sample.
 
-    ``labels``: every label that is true of it where a set may give several (``label`` then names them all), else None;
-    ``target``: the text that a network is to write of it.
+    ``label``: empty where it has none and needs none; ``labels``: every label that is true of it where a set may give several
+    (``label`` then names them all), else None; ``target``: the text that a network is to write of it.
     """
 
     id: str

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from models.about import read_about
 from models.card import Card
-from models.plan import read_about
 from models.train import train
 from stream.errors import Refused
 

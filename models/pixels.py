@@ -17,7 +17,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.uid import JPEGBaseline8Bit
 
-from models.encoded import claimed_shape
+from models.encoded import claimed_shape, has_16_bits
 from models.short_header import Elements, read_short
 from stream.errors import Rejected
 
@@ -56,14 +56,21 @@ def _read_encoded(content: bytes) -> Grey:
     shape = claimed_shape(content)
     if shape is None:
         raise Rejected("picture cannot be decoded: no size in its header")
-    check_size(shape[0] * shape[1], len(content), MAX_RATIO)
+    deep = has_16_bits(content)
+    check_size(shape[0] * shape[1] * (1 + deep), len(content), MAX_RATIO)
     try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
         raise Rejected("picture cannot be decoded") from error
     if picture is None:
         raise Rejected("picture cannot be decoded")
-    return picture.astype(np.uint8, copy=False)
+    return _as_used(picture) if deep else picture.astype(np.uint8, copy=False)
+
+
+def _as_used(stored: NDArray[Any]) -> Grey:
+    """Greys of the range that is used: a PNG does not say how many of its 16 bits hold the picture."""
+    values = stored.astype(np.float64)
+    return np.rint(_by_range(values, values) * 255.0).astype(np.uint8)
 
 
 def check_size(claimed: int, there: int, ratio: int) -> None:

@@ -1,11 +1,11 @@
-"""What a training is asked for, what a person wrote of the model beforehand, and the parts of the labelled inputs."""
+"""What a training is asked for, and the parts of the labelled inputs."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from models.about import check_about, read_about
 from models.card import Card
 from models.example import Example
 from models.examples import read_examples
@@ -13,15 +13,7 @@ from models.recipe import Recipe, recipe_of
 from models.split import Split
 from stream.errors import Refused
 
-#: What a person writes of a model before it is trained: intended use, sources, licence, notes.
-ABOUT_FILE = "about.json"
 PRECISIONS = ("fp32", "bf16")
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """What a person wrote there, empty where there is nothing."""
-    path = folder / ABOUT_FILE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +49,18 @@ class Plan:
             raise Refused(f"no precision is called {self.precision}: {', '.join(PRECISIONS)}")
         if self.freeze and not self.init:
             raise Refused("there are no weights to freeze without a card to start from")
+        if self.epochs is not None and self.epochs < 1:
+            raise Refused("a training has at least one epoch")
         recipe = recipe_of(self.kind, self.architecture)
         if not self.gate:
             recipe = replace(recipe, autoencoder_epochs=0)
         return replace(recipe, epochs=self.epochs or recipe.epochs, precision=self.precision)
 
     def told(self) -> dict[str, Any]:
-        """``about`` over what the file in ``out`` says."""
-        return {**read_about(self.out), **self.about}
+        """``about`` over what the file in ``out`` says; raises Refused for what nobody reads."""
+        about = {**read_about(self.out), **self.about}
+        check_about(about)
+        return about
 
 
 @dataclass(frozen=True, kw_only=True)

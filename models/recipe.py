@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.about import ABOUT_FILE
 from models.example import Example
 from models.interface import Prepared
 from models.model import Model
@@ -20,6 +21,8 @@ from stream.judgement import Sample
 Augment = Callable[[Prepared, np.random.Generator], Prepared]
 Start = Callable[[Model, Sequence[Prepared], NDArray[np.int64]], None]
 
+#: Where a person wrote the config that a draft gets.
+CONFIG = f"{ABOUT_FILE}: config"
 #: Kind → the module that has its RECIPE.
 RECIPES = {"scan": "models.recipe_scan", "lab": "models.recipe_lab", "note": "models.recipe_note"}
 #: Kind → the textbook's networks for it.

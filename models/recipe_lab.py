@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from models.curves import Curve, possible
 from models.describe import without
 from models.interface import Prepared
 from models.lab import LabConfig
+from models.left_out import left_out
 from models.model import Model
-from models.recipe import Draft, Recipe
+from models.recipe import CONFIG, Draft, Recipe
+from models.shape import shaped
 from models.split import Split
 from models.trees import Boosting, Trees, grow
 from stream.errors import Refused
-from stream.facts import REFUSED_POINTS
 from stream.judgement import Sample
 from stream.labs import Analyte, Analytes
 from stream.points import decode_points, encode_points
@@ -54,15 +56,14 @@ def draft(config: Mapping[str, Any], samples: Sequence[Sample], source: Path) ->
     every = np.concatenate(windows)
     inputs = [_input(row, _values(every, row), row.codes[0] in required) for row in taken]
     curves = possible([row.analyte for row in taken]) if config.get("trees", BESIDE["trees"]) else ()
-    shape = LabConfig(**{**BESIDE, "curves": curves, **config})
+    shape = shaped(LabConfig, {**BESIDE, "curves": curves, **config}, CONFIG)
     window = Window(origin="icu_admission", length_hours=shape.hours, speaks_at_hours=shape.hours, grace_minutes=60)
     return Draft(config=asdict(shape), card={"analytes": tuple(inputs), "window": window})
 
 
 def _refused(samples: Sequence[Sample]) -> str:
     """Why results were refused, the most frequent reasons with their counts."""
-    reasons = Counter(str(one["reason"]) for sample in samples for one in sample.facts.get(REFUSED_POINTS, ()))
-    return "".join(f"; {count} results refused: {reason}" for reason, count in reasons.most_common(3))
+    return "".join(f"; {told['n']} results refused: {reason}" for reason, told in islice(left_out(samples).items(), 3))
 
 
 def _required(codes: Sequence[str], counts: Counter[str], present: Sequence[set[str]]) -> set[str]:

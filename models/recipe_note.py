@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from models.interface import Prepared
 from models.model import Model
 from models.note import NoteConfig, NoteModel
-from models.recipe import Draft, Recipe
+from models.recipe import CONFIG, Draft, Recipe
+from models.shape import shaped
 from models.split import Split
 from models.votes import WordVotes, fit_votes, rarity_of
 from models.words import Vocabulary
@@ -29,7 +30,7 @@ VOTES = 40.0
 def draft(config: Mapping[str, Any], samples: Sequence[Sample], _source: Path) -> Draft:
     """The network's shape and the words that several training notes share."""
     vocabulary = Vocabulary.learn(sample.contents[0].decode() for sample in samples)
-    return Draft(config=asdict(NoteConfig(**{"votes": VOTES, **config})), vocabulary=vocabulary)
+    return Draft(config=asdict(shaped(NoteConfig, {"votes": VOTES, **config}, CONFIG)), vocabulary=vocabulary)
 
 
 def start(model: Model, training: Sequence[Prepared], truth: NDArray[np.int64]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from models.interface import Prepared
 from models.pixels import Grey
-from models.recipe import Draft, Recipe
+from models.recipe import CONFIG, Draft, Recipe
 from models.scan import ScanConfig, likeness, thumbnail
+from models.shape import shaped
 from models.split import Split
 from stream.judgement import Sample
 
@@ -21,7 +22,7 @@ LEAST_SIDE = 64
 
 def draft(config: Mapping[str, Any], _samples: Sequence[Sample], _source: Path) -> Draft:
     """The network's shape; the pictures decide nothing of it."""
-    return Draft(config=asdict(ScanConfig(**config)))
+    return Draft(config=asdict(shaped(ScanConfig, config, CONFIG)))
 
 
 def augment(prepared: Prepared, rng: np.random.Generator) -> Prepared:

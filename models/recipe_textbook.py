@@ -8,19 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from models.coder import coder_config
+from models.coder import CoderConfig
 from models.embed_lstm import EmbedConfig
 from models.example import Example
 from models.interface import Prepared
-from models.recipe import Draft, Drafting, Recipe, as_it_is
-from models.seq2seq import sequence_config
-from models.textbook import LABS, SCANS, TextbookScanConfig
+from models.recipe import CONFIG, Draft, Drafting, Recipe, as_it_is
+from models.seq2seq import SequenceConfig
+from models.shape import shaped
+from models.textbook import LABS, SCANS, TextbookLabConfig, TextbookScanConfig
 from models.words import tokenize
 from stream.judgement import Sample
 
 #: Architecture → optimiser and learning rate as taught.
 OPTIMISERS = {"lenet": ("sgd", 1e-3)}
 ADAM = ("adam", 1e-3)
+#: Architecture → what its config may say; a picture's network has its own defaults in SCANS.
+CONFIGS = {
+    **dict.fromkeys(LABS, TextbookLabConfig),
+    "embed-lstm": EmbedConfig,
+    "autoencoder": CoderConfig,
+    "seq2seq": SequenceConfig,
+}
 LEAST_BATCH = 32
 #: A word that fewer training targets have is written as another one.
 LEAST_TARGETS, MOST_TARGETS = 2, 2000
@@ -66,9 +74,10 @@ def _draft(draft: Drafting, kind: str, architecture: str) -> Drafting:
             return Draft(config=_config(architecture, config))
         if kind == "note":
             return replace(draft({}, samples, source), config=_config(architecture, config))
-        told = draft({**{name: config[name] for name in ("hours",) if name in config}, "trees": 0}, samples, source)
+        own = _config(architecture, config)
+        told = draft({"hours": own["hours"], "trees": 0}, samples, source)
         if architecture == "autoencoder":
-            return replace(told, config=_config(architecture, config))
+            return replace(told, config=own)
         return replace(told, config={**told.config, "hidden": LABS[architecture][1], "dropout": 0.0, "recurrent": 1.0})
 
     return drafted
@@ -76,7 +85,6 @@ def _draft(draft: Drafting, kind: str, architecture: str) -> Drafting:
 
 def _config(architecture: str, config: Mapping[str, Any]) -> dict[str, Any]:
     if architecture in SCANS:
-        return asdict(TextbookScanConfig.of(architecture, dict(config)))
-    if architecture == "embed-lstm":
-        return asdict(EmbedConfig(**config))
-    return asdict(sequence_config(config) if architecture == "seq2seq" else coder_config(config))
+        layers = SCANS[architecture]
+        return asdict(shaped(TextbookScanConfig, {"side": layers.side, "widths": layers.widths, **config}, CONFIG))
+    return asdict(shaped(CONFIGS[architecture], config, CONFIG))

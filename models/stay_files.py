@@ -1,14 +1,16 @@
-"""Labelled windows of results: the files of the PhysioNet / CinC Challenge 2012, or a long CSV with ``outcomes.csv``.
+"""Windows of results: the files of the PhysioNet / CinC Challenge 2012, or a long CSV with ``outcomes.csv``.
 
 Challenge: ``set-*/ID.txt`` (``Time,Parameter,Value``) and ``Outcomes-*.txt``, in a folder or a tar. Only the in-hospital
 death is read of the outcomes. ICUType and MechVent have no numeric LOINC result and are left out.
 Long CSV: ``patient,time,code,value,unit`` with a LOINC code and, as time, ``HH:MM`` or minutes since the origin;
-``outcomes.csv`` beside it: ``patient,label`` (or ``labels``, see ``models.labels``) and, where known, ``age_years``, ``sex``,
-``care_unit``; a ``labs.csv`` adds analytes.
+``outcomes.csv`` beside it: ``patient,label`` (or ``labels``, see ``models.labels``) and, where known, ``group``, ``age_years``,
+``sex``, ``care_unit``; a ``labs.csv`` adds analytes.
 """
 
-import csv
+import math
 import tarfile
+import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +20,16 @@ import numpy as np
 
 from models.example import Example
 from models.groups import CARE_UNIT
-from models.labels import facts_of, label_columns, labels_of
+from models.labels import facts_of, group_of, label_columns, labels_of
 from stream.errors import Refused
 from stream.facts import AGE_YEARS, REFUSED_POINTS, SETTING, SEX
 from stream.judgement import Sample
 from stream.labs import Analytes
 from stream.points import POINT, encode_points
+from stream.table import Row as Line
+from stream.table import once, read_head, read_rows
 
-OUTCOME = "In-hospital_death"
+OUTCOME, OUTCOMES = "In-hospital_death", "outcomes.csv"
 DEATH, SURVIVAL = "in-hospital death", "survival"
 #: The challenge's ICUType, told as a group of patients and never an input.
 CARE_UNITS = {1.0: "coronary", 2.0: "cardiac surgery", 3.0: "medical", 4.0: "surgical"}
@@ -35,43 +39,53 @@ NOT_ANALYTES = frozenset({"RecordID", "Age", "Gender", "ICUType", "MechVent", ""
 Row = tuple[str, float, float]
 
 
-def read_stays(path: Path) -> list[Example]:
-    """Every stay with an outcome; the group is the stay's or patient's identifier."""
+def read_stays(path: Path, *, labelled: bool = True) -> list[Example]:
+    """Every stay with an outcome (not ``labelled``: every stay); the group is the stay's or patient's identifier."""
     if path.is_dir() and not list(path.glob("Outcomes-*.txt")) and list(path.glob("*.tar*")):
-        path = min(path.glob("*.tar*"))
-    if path.suffix == ".csv" or (path.is_dir() and (path / "outcomes.csv").is_file()):
-        return _long_csv(path)
-    return _challenge(_tar_texts(path) if path.is_file() else _folder_texts(path))
+        path = _only(path.glob("*.tar*"), "tars", path)
+    if path.suffix == ".csv" or (path / OUTCOMES).is_file() or (list(path.glob("*.csv")) and not list(path.glob("set-*"))):
+        return _long_csv(path, labelled=labelled)
+    return _challenge(_tar_texts(path) if path.is_file() else _folder_texts(path), labelled=labelled)
 
 
-def _folder_texts(path: Path) -> Iterator[tuple[str, str]]:
+def _only(found: Iterable[Path], what: str, folder: Path) -> Path:
+    files = sorted(found)
+    if len(files) != 1:
+        raise Refused(f"{len(files) or 'no'} {what}: one is needed", where=str(folder))
+    return files[0]
+
+
+def _folder_texts(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, text) of the challenge's files in a folder."""
     for file in sorted([*path.glob("set-*/*.txt"), *path.glob("Outcomes-*.txt")]):
-        yield file.name, file.read_text(encoding="utf-8")
+        yield file.name, file.read_bytes()
 
 
-def _tar_texts(path: Path) -> Iterator[tuple[str, str]]:
+def _tar_texts(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, text) of the challenge's files in a tar, read in place."""
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.name.endswith(".txt") else None
                 if file:
-                    yield Path(member.name).name, file.read().decode()
-    except tarfile.TarError as error:
+                    yield Path(member.name).name, file.read()
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise Refused("neither a folder, a long CSV nor a tar", where=str(path)) from error
 
 
-def _challenge(texts: Iterable[tuple[str, str]]) -> list[Example]:
+def _challenge(texts: Iterable[tuple[str, bytes]], *, labelled: bool) -> list[Example]:
     analytes, samples, died = Analytes.read(), dict[str, Sample](), dict[str, bool]()
     for name, text in texts:
-        lines = [line.split(",") for line in text.splitlines()[1:]]
-        if name.startswith("Outcomes"):
-            place = text.splitlines()[0].split(",").index(OUTCOME)
-            died.update((fields[0], fields[place] == "1") for fields in lines)
-        else:
-            samples[Path(name).stem] = challenge_sample(lines, analytes)
-    return [_stay(one, DEATH if died[one] else SURVIVAL, sample) for one, sample in samples.items() if one in died]
+        try:
+            head, *lines = [line.split(",") for line in text.decode().splitlines()]
+            if name.startswith("Outcomes"):
+                died.update((fields[0], fields[head.index(OUTCOME)] == "1") for fields in lines)
+            else:
+                samples[Path(name).stem] = challenge_sample(lines, analytes)
+        except (ValueError, IndexError) as error:
+            raise Refused(f"not as the challenge of 2012 writes it: {error}", where=name) from error
+    labels = {stay: DEATH if dead else SURVIVAL for stay, dead in died.items()}
+    return [_stay(one, labels.get(one, ""), sample) for one, sample in samples.items() if one in died or not labelled]
 
 
 def _stay(patient: str, label: str, sample: Sample) -> Example:
@@ -113,46 +127,66 @@ def _points(rows: Sequence[Row]) -> bytes:
     return encode_points(points)
 
 
-def _long_csv(path: Path) -> list[Example]:
+def _long_csv(path: Path, *, labelled: bool) -> list[Example]:
     folder = path if path.is_dir() else path.parent
-    others = sorted(one for one in folder.glob("*.csv") if one.name not in ("outcomes.csv", "labs.csv"))
-    file = path if path.is_file() else next(iter(others), None)
-    if file is None or not (folder / "outcomes.csv").is_file():
-        raise Refused("needs a long CSV and an outcomes.csv beside it", where=str(folder))
+    others = [one for one in folder.glob("*.csv") if one.name not in (OUTCOMES, "labs.csv")]
+    file = path if path.is_file() else _only(others, "long CSVs", folder)
+    told = (folder / OUTCOMES).is_file()
+    if labelled and not told:
+        raise Refused(f"needs an {OUTCOMES} beside the long CSV", where=str(folder))
     rows, refused = _results(file, Analytes.read(folder / "labs.csv"))
-    outcomes = list(_lines(folder / "outcomes.csv", ("patient",)))
-    columns = label_columns(outcomes[0] if outcomes else (), str(folder / "outcomes.csv"))
-    return [_outcome(line, columns, rows, refused) for line in outcomes]
+    if told:
+        return _outcomes(folder / OUTCOMES, rows, refused, labelled=labelled)
+    known = dict.fromkeys([*rows, *refused])
+    return [_stay(patient, "", _sample(rows.get(patient, ()), refused.get(patient, ()), {})) for patient in known]
 
 
-def _results(file: Path, analytes: Analytes) -> tuple[dict[str, list[Row]], dict[str, list[Any]]]:
+def _results(file: Path, analytes: Analytes) -> tuple[Mapping[str, list[Row]], Mapping[str, list[Any]]]:
     """Patient → rows in the models' units; patient → those that could not be converted, each with the reason."""
-    rows, refused = dict[str, list[Row]](), dict[str, list[Any]]()
-    for line in _lines(file, ("patient", "time", "code", "value", "unit")):
+    rows, refused = defaultdict[str, list[Row]](list), defaultdict[str, list[Any]](list)
+    for where, line in read_rows(file, "patient", "time", "code", "value", "unit"):
         try:
-            value = analytes.convert(line["code"], float(line["value"]), line["unit"])
-        except (Refused, ValueError) as error:
-            refused.setdefault(line["patient"], []).append({"code": line["code"], "reason": str(error)})
+            value = analytes.convert(line["code"], _number(line["value"]), line["unit"])
+        except Refused as error:
+            refused[line["patient"]].append({"code": line["code"], "reason": error.reason})
         else:
-            row = (analytes.canonical(line["code"]), _minute(line["time"]), value)
-            rows.setdefault(line["patient"], []).append(row)
+            minute = _checked_minute(line["time"], where)
+            rows[line["patient"]].append((analytes.canonical(line["code"]), minute, value))
     return rows, refused
 
 
-def _outcome(
-    line: Mapping[str, str], columns: Sequence[str], rows: Mapping[str, Sequence[Row]], refused: Mapping[str, list[Any]]
-) -> Example:
-    patient, where = line["patient"], "outcomes.csv"
-    label, labels = labels_of(line, columns, where)
-    facts = {REFUSED_POINTS: refused.get(patient, []), **facts_of(line, where)}
-    sample = Sample(contents=(_points(rows.get(patient, [])),), facts=facts)
-    return replace(_stay(patient, label, sample), labels=labels)
+def _number(written: str) -> float:
+    try:
+        return float(written)
+    except ValueError as error:
+        raise Refused("not a number") from error
 
 
-def _lines(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = set(needed) - set(reader.fieldnames or ())
-        if missing:
-            raise Refused(f"no column {', '.join(sorted(missing))}", where=str(path))
-        yield from reader
+def _checked_minute(written: str, where: str) -> float:
+    try:
+        minute = _minute(written)
+    except ValueError:
+        minute = math.nan
+    if not math.isfinite(minute):
+        raise Refused("time is neither HH:MM nor minutes since the origin", where=where)
+    return minute
+
+
+def _outcomes(
+    file: Path, rows: Mapping[str, Sequence[Row]], refused: Mapping[str, Sequence[Any]], *, labelled: bool
+) -> list[Example]:
+    """A stay for each row of ``outcomes.csv``."""
+    columns = label_columns(read_head(file, "patient"), str(file), labelled=labelled)
+
+    def outcome(told: Line) -> Example:
+        where, line = told
+        patient = line["patient"]
+        label, labels = labels_of(line, columns, where, labelled=labelled)
+        sample = _sample(rows.get(patient, ()), refused.get(patient, ()), facts_of(line, where))
+        return replace(_stay(patient, label, sample), labels=labels, group=group_of(line))
+
+    return [outcome(line) for line in once(read_rows(file, "patient", *columns), "patient")]
+
+
+def _sample(rows: Sequence[Row], refused: Sequence[Any], facts: Mapping[str, Any]) -> Sample:
+    return Sample(contents=(_points(rows),), facts={REFUSED_POINTS: list(refused), **facts})

@@ -52,6 +52,13 @@ class TextbookScanConfig:
         return cls(side=told.side, widths=tuple(told.widths))
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextbookLabConfig:
+    """``hours``: of the window; the rest of LABS is as the book has it."""
+
+    hours: int = 48
+
+
 class Convolutions(nn.Module):
     """(B, 1, side, side) → (B, outputs): each convolution with ReLU and 2 by 2 max pooling, then the dense layers.
 

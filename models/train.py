@@ -17,7 +17,7 @@ from models.card import CARD_FILE, Card, encode_card, read_card
 from models.catalogue import build
 from models.checkpoint import CHECKPOINT_FILE, Checkpoint
 from models.draft import draft, prevalence, with_labels
-from models.evaluate import told_of
+from models.evaluate import results_left_out, told_of
 from models.example import Example
 from models.fit import Epoch, Part, Tell, fit, fit_autoencoder, refit
 from models.fix import fix
@@ -32,6 +32,10 @@ from models.split import Split
 from models.transfer import transfer
 from models.truth import truths
 from models.write import write_card, write_weights
+from stream.errors import Refused, Rejected
+
+#: Unreadable inputs that a refusal names.
+MOST_NAMED = 20
 
 
 def silent(what: str, done: int, most: int, loss: float) -> None:
@@ -61,7 +65,7 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     if plan.refit:
         _refit(model, parts, plan, recipe, epochs=_best(history) + 1)
     write_weights(model, plan.out)
-    story = {"signature": signature, "seconds": round(time.monotonic() - began, 1)}
+    story = {"signature": signature, "seconds": round(time.monotonic() - began, 1), **results_left_out(plan.kind, parts.every)}
     model.card = replace(model.card, training={**_story(parts, history, plan, recipe), **story})
     model.card = replace(model.card, quality={"validation": validation, **_quality(model, parts, recipe, plan.data)})
     written = write_card(model, plan.out)
@@ -125,7 +129,21 @@ def _fit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, signature: str,
 
 def _part(model: Model, examples: Sequence[Example]) -> Part:
     truth = model.truth(examples) if isinstance(model, Silent) else truths(model.card, examples)
-    return Part(prepared=[model.read(example.open()) for example in examples], truth=truth)
+    return Part(prepared=_read(model, examples), truth=truth)
+
+
+def _read(model: Model, examples: Sequence[Example]) -> list[Prepared]:
+    """The arrays of every example; raises Refused with the names of those that cannot be read."""
+    read, unreadable = [], []
+    for example in examples:
+        try:
+            read.append(model.read(example.open()))
+        except Rejected as error:
+            unreadable.append(f"{example.id} ({error.reason})")
+    if unreadable:
+        named = ", ".join(unreadable[:MOST_NAMED]) + ", …" * (len(unreadable) > MOST_NAMED)
+        raise Refused(f"{len(unreadable)} of {len(examples)} inputs cannot be read: {named}")
+    return read
 
 
 def _settle(model: Model, parts: Parts, recipe: Recipe, about: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from stream.errors import Refused
 from stream.labs import Analytes
 from stream.settings import BadSettingError
 
@@ -100,8 +101,11 @@ class FeedsConfig:
 
     @cached_property
     def analytes(self) -> Analytes:
-        """The shipped ``labs.csv`` with the operator's rows laid over it."""
-        return Analytes.read(self.folder / "labs.csv")
+        """The shipped ``labs.csv`` with the operator's rows laid over it. Raises BadSettingError: no sender is at fault."""
+        try:
+            return Analytes.read(self.folder / "labs.csv")
+        except Refused as error:
+            raise BadSettingError(f"{error.where}: {error.reason}") from error
 
     def _rows(self, name: str) -> list[dict[str, str]]:
         """The shipped rows, then the operator's: a later row of the same key wins."""

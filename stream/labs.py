@@ -3,7 +3,6 @@
 UCUM alone cannot turn mg/dL into mmol/L: that needs the molar factor of each analyte. Knows no protocol and no model.
 """
 
-import csv
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,8 +10,15 @@ from functools import cache
 from pathlib import Path
 
 from stream.errors import Refused
+from stream.table import Row, read_rows
 
 HERE = Path(__file__).parent
+
+#: The columns that a table of analytes must have; ``molar_factor`` and ``valence`` may be left out.
+COLUMNS = (
+    *("analyte", "name", "loinc_mass", "loinc_substance", "specimen", "unit", "molar_unit"),
+    *("plausible_low", "plausible_high", "physical_low", "physical_high"),
+)
 
 #: Dimensions whose values need no unit to be understood.
 _BARE = {"score": "{score}", "acidity": "[ph]"}
@@ -53,7 +59,7 @@ class Analyte:
 def units() -> Mapping[str, Unit]:
     """Every way to write a unit, lower case and without blanks at the ends → the unit."""
     table: dict[str, Unit] = {}
-    for row in _rows(HERE / "units.csv"):
+    for _, row in read_rows(HERE / "units.csv", "ucum", "written", "dimension", "scale"):
         unit = Unit(ucum=row["ucum"], dimension=row["dimension"], scale=float(row["scale"]))
         for written in (row["ucum"], *row["written"].split()):
             table.setdefault(_plain(written), unit)
@@ -75,11 +81,14 @@ class Analytes:
 
     @classmethod
     def read(cls, *more: Path) -> "Analytes":
-        """The shipped table, then each CSV of ``more`` that exists: a row of the same analyte replaces the earlier one."""
+        """The shipped table, then each CSV of ``more`` that exists: a row of the same analyte replaces the earlier one.
+
+        Raises Refused with file and line for a CSV that lacks a column or holds something other than a number where one belongs.
+        """
         rows: dict[str, Analyte] = {}
         for path in (HERE / "labs.csv", *more):
             if path.exists():
-                rows.update((row["analyte"], _analyte(row)) for row in _rows(path))
+                rows.update((row.analyte, row) for row in map(_analyte, read_rows(path, *COLUMNS)))
         return cls(rows.values())
 
     def canonical(self, code: str) -> str:
@@ -132,26 +141,22 @@ def _to_celsius(value: float, ucum: str) -> float:
     return value - 273.15 if ucum == "K" else value
 
 
-def _analyte(row: Mapping[str, str]) -> Analyte:
-    def number(name: str) -> float | None:
-        return float(row[name]) if row.get(name) else None
-
-    molar_only = (row.get("loinc_molar_only") or "").split()  # an operator's table may not have the column
-    return Analyte(
-        analyte=row["analyte"],
-        name=row["name"],
-        codes=tuple(row["loinc_mass"].split() + row["loinc_substance"].split() + molar_only),
-        molar_only=frozenset(molar_only),
-        specimen=row["specimen"],
-        unit=row["unit"],
-        molar_unit=row["molar_unit"],
-        molar_factor=number("molar_factor"),
-        valence=number("valence"),
-        plausible=(float(row["plausible_low"]), float(row["plausible_high"])),
-        physical=(float(row["physical_low"]), float(row["physical_high"])),
-    )
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def _analyte(row: Row) -> Analyte:
+    where, cells = row
+    molar_only = cells.get("loinc_molar_only", "").split()  # an operator's table may not have the column
+    try:
+        return Analyte(
+            analyte=cells["analyte"],
+            name=cells["name"],
+            codes=tuple(cells["loinc_mass"].split() + cells["loinc_substance"].split() + molar_only),
+            molar_only=frozenset(molar_only),
+            specimen=cells["specimen"],
+            unit=cells["unit"],
+            molar_unit=cells["molar_unit"],
+            molar_factor=float(cells["molar_factor"]) if cells.get("molar_factor") else None,
+            valence=float(cells["valence"]) if cells.get("valence") else None,
+            plausible=(float(cells["plausible_low"]), float(cells["plausible_high"])),
+            physical=(float(cells["physical_low"]), float(cells["physical_high"])),
+        )
+    except ValueError as error:
+        raise Refused("a factor or range that is no number", where=where) from error

@@ -1,6 +1,7 @@
 """The textbook's autoencoder trains by the same command, tells its error, and gives features."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -72,3 +73,12 @@ def test_a_network_without_findings_cannot_be_decoded(coder, scans, tmp_path):
 
     with pytest.raises(Refused, match="writes nothing"):
         decode(coder, scans, tmp_path / "t.csv")
+
+
+def test_features_need_no_labels(coder, scans, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for file in sorted((scans / "ILL").iterdir())[:3]:
+        shutil.copy(file, tmp_path / "scans")
+    assert embed(coder, tmp_path / "scans", tmp_path / "f.csv")["n"] == 3
+    with (tmp_path / "f.csv").open() as file:
+        assert {row["label"] for row in csv.DictReader(file)} == {""}

@@ -1,6 +1,7 @@
 """The documented layouts, with their traps."""
 
 import csv
+import shutil
 import tarfile
 
 import numpy as np
@@ -101,18 +102,140 @@ def test_exact_copies_of_two_patients_stay_together(tmp_path):
     assert found["P/person1_virus_1.png"] == found["P/person2_virus_3.png"]
 
 
-def test_dicom_files_are_grouped_by_patient(tmp_path):
+def test_dicom_files_of_one_patient_stay_together_whatever_their_labels(tmp_path):
+    for number, label in enumerate("PPN"):
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / f"{number}.dcm").write_bytes(dicom(picture(0, number, 16), PatientID="same"))
+    assert set(groups(tmp_path).values()) == {"same"}
+
+
+def test_dicom_files_without_a_patient_are_grouped_by_name(tmp_path):
     (tmp_path / "P").mkdir()
-    for number in range(2):
-        (tmp_path / "P" / f"{number}.dcm").write_bytes(dicom(picture(0, number, 16), PatientID="same"))
-    assert set(groups(tmp_path).values()) == {"P/same"}
+    for number, name in enumerate(("IM-0001-0001", "IM-0001-0002", "IM-0002-0001")):
+        (tmp_path / "P" / f"{name}.dcm").write_bytes(dicom(picture(0, number, 16), PatientID=" " * number))
+    (tmp_path / "P" / "broken.dcm").write_bytes(b"no DICOM")
+    assert set(groups(tmp_path).values()) == {"P/IM-0001", "P/IM-0002", "P/broken"}
 
 
-def test_notes_of_one_text_or_patient_stay_together(tmp_path):
+@pytest.mark.parametrize("column", ["patient", "group"])
+def test_notes_of_one_text_or_patient_stay_together(column, tmp_path):
     rows = [("1", "a", "x y", "p"), ("2", "a", "z", "p"), ("3", "b", "x y", "q"), ("4", "b", "w", "r")]
     with (tmp_path / "n.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("id", "label", "text", "patient"), *rows])
+        csv.writer(file).writerows([("id", "label", "text", column), *rows])
     assert len({one.group for one in read_examples("note", tmp_path)}) == 2
+
+
+def test_stays_of_one_group_stay_together(tmp_path):
+    (tmp_path / "outcomes.csv").write_text("patient,group,label\ns1,p,a\ns2,p,b\ns3,,b\n")
+    (tmp_path / "r.csv").write_text("patient,time,code,value,unit\ns1,0,2160-0,1.0,mg/dL\n")
+    assert [one.group for one in read_examples("lab", tmp_path)] == ["p", "p", "s3"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("note", "id,label,text\n1,a,x\n1,b,y\n"), ("scan", "path,label\np.png,a\np.png,b\n")],
+)
+def test_an_input_that_stands_twice_in_a_csv_is_refused(kind, text, tmp_path):
+    (tmp_path / "p.png").write_bytes(jpeg(picture(0, 0, 16)))
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(Refused, match=r"list.csv, line 2") as told:
+        read_examples(kind, tmp_path / "list.csv")
+    assert told.value.where == f"{tmp_path / 'list.csv'}, line 3"
+
+
+def test_labels_are_read_without_the_blanks_around_them(tmp_path):
+    (tmp_path / "n.csv").write_text("id,label,text\n1, a,words\n2,b ,more words\n")
+    assert [one.label for one in read_examples("note", tmp_path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ("1,a,x\n2, ,y\n", "column label is empty", ", line 3"),
+        ("1,Heart,x\n2,heart,y\n", "labels Heart and heart differ only in case", ""),
+    ],
+)
+def test_a_label_that_is_empty_or_another_but_for_its_case_is_refused(text, reason, line, tmp_path):
+    (tmp_path / "n.csv").write_text(f"id,label,text\n{text}")
+    with pytest.raises(Refused, match=reason) as told:
+        read_examples("note", tmp_path / "n.csv")
+    assert told.value.where == f"{tmp_path / 'n.csv'}{line}"
+
+
+def test_folders_that_differ_only_in_case_are_refused(tmp_path):
+    for label in ("Heart", "heart"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.png").write_bytes(jpeg(picture(0, 0, 16)))
+    with pytest.raises(Refused, match="labels Heart and heart differ only in case"):
+        read_examples("scan", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("results", "reason", "line"),
+    [
+        ("p,2026-03-01T10:00,2160-0,1,mg/dL\n", "neither HH:MM nor minutes", 2),
+        ("p,0,2160-0,1,mg/dL\np,nan,2160-0,1,mg/dL\n", "neither HH:MM nor minutes", 3),
+        ("p,0,2160-0\n", "breaks off before column value", 2),
+    ],
+)
+def test_a_result_that_cannot_be_placed_is_refused_with_its_line(results, reason, line, tmp_path):
+    (tmp_path / "outcomes.csv").write_text("patient,label\np,a\n")
+    (tmp_path / "r.csv").write_text(f"patient,time,code,value,unit\n{results}")
+    with pytest.raises(Refused, match=reason) as told:
+        read_examples("lab", tmp_path)
+    assert told.value.where == f"{tmp_path / 'r.csv'}, line {line}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("set-a/1.txt", "Time,Parameter,Value\n00:07,HR\n"),
+        ("set-a/1.txt", "Time,Parameter,Value\n00:07,HR,much\n"),
+        ("Outcomes-a.txt", "RecordID,Survival\n1,2\n"),
+    ],
+)
+def test_a_file_of_the_challenge_that_is_not_as_it_should_be_is_named(name, text, challenge):
+    (challenge / name).write_text(text)
+    with pytest.raises(Refused, match="not as the challenge of 2012 writes it") as told:
+        read_examples("lab", challenge)
+    assert told.value.where == name.rpartition("/")[2]
+
+
+def test_of_several_csvs_none_is_read(stays, tmp_path):
+    shutil.copytree(stays, tmp_path / "stays")
+    (tmp_path / "stays" / "more.csv").write_text("patient,time,code,value,unit\n")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("id,label,text\n1,a,x\n")
+    for kind, folder in (("lab", tmp_path / "stays"), ("note", tmp_path)):
+        with pytest.raises(Refused, match=r"2 .*: one is needed"):
+            read_examples(kind, folder)
+
+
+@pytest.mark.parametrize(("written", "sex"), [("M", "male"), ("f", "female"), ("Male", "male"), ("O", "other"), ("U", None)])
+def test_a_sex_may_be_written_as_hospitals_write_it(written, sex, tmp_path):
+    (tmp_path / "n.csv").write_text(f"id,label,text,sex\n1,a,words,{written}\n")
+    assert read_examples("note", tmp_path)[0].open().facts.get("sex") == sex
+
+
+def test_a_sex_that_is_none_is_refused(tmp_path):
+    (tmp_path / "n.csv").write_text("id,label,text,sex\n1,a,words,1\n")
+    with pytest.raises(Refused, match="sex is none of"):
+        read_examples("note", tmp_path)
+
+
+def test_inputs_without_labels_are_read_where_none_are_needed(challenge, tmp_path):
+    (challenge / "Outcomes-a.txt").unlink()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "x.png").write_bytes(jpeg(picture(0, 0, 16)))
+    (own / "n.csv").write_text("id,text,ward,author\n1,words,w,a\n2,more words,w,b\n")
+    (own / "results").mkdir()
+    (own / "results" / "r.csv").write_text("patient,time,code,value,unit\np,0,2160-0,1.0,mg/dL\nq,0,2160-0,1.0,\n")
+    found = [
+        [(one.id, one.label) for one in read_examples(kind, path, labelled=False)]
+        for kind, path in (("lab", challenge), ("scan", own), ("note", own / "n.csv"), ("lab", own / "results"))
+    ]
+    assert found == [[("1", ""), ("2", "")], [("x.png", "")], [("1", ""), ("2", "")], [("p", ""), ("q", "")]]
 
 
 @pytest.mark.parametrize("kind", ["scan", "lab", "note"])
@@ -131,17 +254,25 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path):
         read_examples("scan", tmp_path / "no")
 
 
-def test_scans_listed_in_a_csv_have_the_groups_it_gives(tmp_path):
+@pytest.mark.parametrize("column", ["group", "patient"])
+def test_scans_listed_in_a_csv_have_the_groups_it_gives(column, tmp_path):
     scan_folder(tmp_path / "pictures", 4)
     found = sorted((tmp_path / "pictures").glob("*/*"))
     rows = [f"{file.relative_to(tmp_path)},{'yes' if number % 2 else 'no'},p{number // 2}" for number, file in enumerate(found)]
-    (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *rows]) + "\n")
+    (tmp_path / "list.csv").write_text("\n".join([f"path,label,{column}", *rows]) + "\n")
     examples = read_examples("scan", tmp_path / "list.csv")
     assert [(one.label, one.group) for one in examples] == [("no", "p0"), ("yes", "p0"), ("no", "p1"), ("yes", "p1")]
     assert examples[0].open().contents[0] == found[0].read_bytes()
 
 
-@pytest.mark.parametrize(("text", "reason"), [("path,group\n", "no column label"), ("path,label\nnone.png,a\n", "not there")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path,group\n", "no column label"),
+        ("path,label\nnone.png,a\n", "not there"),
+        ("path,label\nnone.png\n", "breaks off before column label"),
+    ],
+)
 def test_a_csv_of_scans_that_does_not_keep_the_layout_is_refused(tmp_path, text, reason):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(Refused, match=reason):

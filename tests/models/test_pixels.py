@@ -38,6 +38,18 @@ def test_a_png_is_read_too():
     assert np.array_equal(read_picture(cv2.imencode(".png", grey)[1].tobytes()), grey)
 
 
+@pytest.mark.parametrize("depth", [12, 16])
+def test_a_png_of_16_bits_is_scaled_by_the_range_that_it_uses(depth):
+    stored = RAMP * 2 ** (depth - 12)
+    grey = read_picture(cv2.imencode(".png", stored)[1].tobytes())
+    assert (grey.min(), grey.max()) == (0, 255)
+    assert np.array_equal(grey, read_picture(dicom(RAMP, BitsStored=12, HighBit=11)))
+
+
+def test_a_flat_png_of_16_bits_is_black():
+    assert not read_picture(cv2.imencode(".png", np.full((8, 8), 300, np.uint16))[1].tobytes()).any()
+
+
 def test_monochrome1_is_inverted_once():
     grey = picture(0)
     assert np.array_equal(read_picture(dicom(grey, PhotometricInterpretation="MONOCHROME1")), 255 - grey)

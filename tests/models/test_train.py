@@ -174,6 +174,15 @@ def test_a_folder_of_each_format_trains(suffix, tmp_path):
     assert card.quality["test"]["unreadable"] == 0
 
 
+def test_pictures_that_cannot_be_read_are_named(scans, tmp_path):
+    source = shutil.copytree(scans, tmp_path / "scans")
+    for name in ("broken.png", "empty.dcm"):
+        (source / "ILL" / name).write_bytes(b"\x89PNG")
+    about = {"config": {"side": 32, "stem": 8, "channels": [8, 16], "blocks": 1}, "split": {"validation": 0.05, "test": 0.01}}
+    with pytest.raises(Refused, match=r"2 of \d+ inputs cannot be read: ILL/broken.png \(.*\), ILL/empty.dcm \("):
+        train("scan", source, tmp_path / "out", epochs=1, about=about)
+
+
 def test_few_examples_make_small_batches():
     recipe = recipe_of("lab")
     assert [recipe.for_so_many(n).batch for n in (20, 300, 6000)] == [8, 30, recipe.batch]

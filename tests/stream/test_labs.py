@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from stream.errors import Refused
+from stream.feeds import FeedsConfig
 from stream.labs import Analytes, units
+from stream.settings import BadSettingError
 
 ANALYTES = Analytes.read()
 
@@ -79,3 +81,24 @@ def test_an_operators_row_replaces_the_shipped_one(tmp_path: Path):
     table = Analytes.read(more)
     assert table.by_name["HR"].codes == ("1-1",)
     assert table.convert("1988-5", 0.5, "mg/dL") == pytest.approx(5.0)
+
+
+HEAD = (
+    "analyte,name,loinc_mass,loinc_substance,specimen,unit,molar_unit,molar_factor,valence,"
+    "plausible_low,plausible_high,physical_low,physical_high\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("analyte,name\nHR,Heart rate\n", "no column loinc_mass"),
+        (f"{HEAD}HR,Heart rate,1-1,,,/min,,,,low,250,1,350\n", "no number"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_and_is_the_operators_fault(tmp_path: Path, text: str, reason: str):
+    (tmp_path / "labs.csv").write_text(text)
+    with pytest.raises(Refused, match=reason):
+        Analytes.read(tmp_path / "labs.csv")
+    with pytest.raises(BadSettingError, match=reason):
+        _ = FeedsConfig(tmp_path).analytes

@@ -1,0 +1,95 @@
+"""Bad input is one line that names the place, never a traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dxstream.cli_models import models
+
+NOTES = "id,label,text\n" + "".join(f"{number},{'yes' if number % 2 else 'no'},word{number} and more\n" for number in range(80))
+OUTCOMES = "patient,label\n" + "".join(f"p{number},{'yes' if number % 2 else 'no'}\n" for number in range(80))
+HEAD = "patient,time,code,value,unit\n"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(models, [str(one) for one in arguments])
+
+
+def refused(done: Result, *words: str) -> None:
+    """One line on standard error (a usage error has its usage above), and nothing unexpected was raised."""
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code in (1, 2)
+    for word in words:
+        assert word in done.stderr
+
+
+def train(data: Path, out: Path, about: object = None, kind: str = "note", *options: str) -> Result:
+    out.mkdir(exist_ok=True)
+    if about is not None:
+        (out / "about.json").write_text(about if isinstance(about, str) else json.dumps(about))
+    return run("train", kind, "--data", data, "--out", out, *options)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"id,label,text\n1,a\n", ("line 2", "the row breaks off before column text")),
+        ("id,label,text\n1,a,Fièvre\n".encode("latin-1"), ("line 2", "not UTF-8")),
+        (b"\x89PNG\r\n\x1a\n\xff\x00", ("not UTF-8",)),
+        (b"", ("no column id, text",)),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, content: bytes, words: tuple[str, ...]) -> None:
+    data = tmp_path / "n.csv"
+    data.write_bytes(content)
+    done = train(data, tmp_path / "out")
+    refused(done, f"dxstream: {data}", *words)
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("r.csv", f"{HEAD}p0,2026-03-01T10:00,2160-0,1,mg/dL\n", "r.csv, line 2: time is neither HH:MM nor minutes"),
+        ("labs.csv", "analyte,name\nX,Y\n", "labs.csv: no column loinc_mass"),
+    ],
+)
+def test_a_laboratory_file_that_does_not_fit_is_told_with_its_place(tmp_path: Path, name: str, text: str, words: str) -> None:
+    for file, content in {"outcomes.csv": OUTCOMES, "r.csv": HEAD, name: text}.items():
+        (tmp_path / file).write_text(content)
+    refused(train(tmp_path, tmp_path / "out", kind="lab"), words)
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"config": {"hiden": 8}}, "about.json: config: nothing is called hiden here: most_tokens"),
+        ({"config": {"hidden": "eight"}}, "about.json: config: hidden is not a whole number"),
+        ({"positve": "yes"}, "about.json: nobody reads positve: name"),
+        ({"notes": "one"}, "about.json: notes is not a list"),
+        ({"split": {"tset": 0.2}}, "about.json: split: nothing is called tset here: validation"),
+        ({"window": {"origin": "admission"}}, "about.json: window: length_hours, speaks_at_hours, grace_minutes is missing"),
+        ({"use_prevalence": 2}, "about.json: use_prevalence is not between 0 and 1"),
+        ("{'name': 1}", "about.json: no JSON: "),
+        ("[]", "about.json: not a JSON object"),
+    ],
+)
+def test_what_nobody_reads_in_about_json_is_told(tmp_path: Path, about: object, words: str) -> None:
+    (tmp_path / "n.csv").write_text(NOTES)
+    refused(train(tmp_path / "n.csv", tmp_path / "out", about), words)
+
+
+@pytest.mark.parametrize(
+    "options", [("--epochs", "0"), ("--epochs", "-1"), ("--seed", "-1"), ("--device", "cuda:99"), ("--device", "meta")]
+)
+def test_an_option_that_cannot_be_is_a_usage_error(tmp_path: Path, options: tuple[str, str]) -> None:
+    (tmp_path / "n.csv").write_text(NOTES)
+    refused(train(tmp_path / "n.csv", tmp_path / "out", None, "note", *options), f"Invalid value for '{options[0]}'")
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "n.csv").write_text(NOTES)
+    (tmp_path / "file").write_text("")
+    refused(run("train", "note", "--data", tmp_path / "n.csv", "--out", tmp_path / "file" / "out"), "Not a directory")
