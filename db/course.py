@@ -13,13 +13,17 @@ _MOVES = frozenset(_UNDOES.values())
 
 @dataclass(frozen=True, kw_only=True)
 class Movement:
-    """One row of ``movements``; the kinds are those of ``stream.arrival.Move``."""
+    """One row of ``movements``; the kinds are those of ``stream.arrival.Move``.
+
+    ``told_by``: see ``stream.arrival.TellCourse``; of the kind ``none`` where that tells of no movement.
+    """
 
     kind: str
     at: datetime
     recorded_at: datetime
     intensive: bool | None
     person: str = ""
+    told_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,19 +71,24 @@ def _same(one: Movement, other: Movement) -> bool:
 
 
 def _remove(standing: list[Movement], cancel: Movement) -> None:
-    """The movement of the cancel's own time no longer stands, else the latest one of the kind."""
+    """The movement of the cancel's own time no longer stands, else the latest one of the kind.
+
+    A visit whose admission was cancelled has not been: nothing of it stands that was recorded before.
+    """
     places = [place for place, one in enumerate(standing) if one.kind == _UNDOES[cancel.kind]]
     if places:
         del standing[max(places, key=lambda place: (standing[place].at == cancel.at, standing[place].at, place))]
+    if cancel.kind == "cancel_admit" and not any(one.kind == "admit" for one in standing):
+        standing.clear()
 
 
 def _readmit(standing: list[Movement], at: datetime, intensive: bool | None) -> bool:
-    """A visit has one admission: told with another time, the later word holds. ``intensive`` None: whatever its location.
+    """A visit has one admission: told with another time, or of the same time with another location, the later word holds.
 
-    False when there is none.
+    ``intensive`` None: whatever its location. False when there is none.
     """
     for place, one in enumerate(standing):
-        if one.kind == "admit" and intensive in {None, one.intensive}:
-            standing[place] = replace(one, at=at)
+        if one.kind == "admit" and (one.at == at or intensive in {None, one.intensive}):
+            standing[place] = replace(one, at=at, intensive=one.intensive if intensive is None else intensive)
             return True
     return False

@@ -110,6 +110,23 @@ class Move:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TellCourse:
+    """What one FHIR Encounter tells of a stay, in place of all that its older versions told.
+
+    ``told_by``: hash of the Encounter. ``moves``: all its movements; where there are none, ``why``: it is no stay in hospital.
+    ``adds``: it does not say since when the patient was where, so what its older versions told stands beside it.
+    ``version_at`` orders the versions where the sender dates them: an older one is not used.
+    """
+
+    stay: str
+    told_by: str
+    moves: tuple[Move, ...] = ()
+    why: str = ""
+    adds: bool = False
+    version_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Merge:
     """Two patient keys are one person (ADT^A40): ``other`` becomes an alias of the arrival's patient."""
 
@@ -131,7 +148,7 @@ class KnowPatient:
     version_at: datetime | None = None
 
 
-Ask = KnowPatient | JudgeNow | JoinSeries | WriteNote | CancelNote | AddResults | Move | Merge
+Ask = KnowPatient | JudgeNow | JoinSeries | WriteNote | CancelNote | AddResults | Move | TellCourse | Merge
 
 
 @dataclass(frozen=True, kw_only=True)

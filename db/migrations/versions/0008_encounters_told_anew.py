@@ -1,0 +1,19 @@
+"""Which Encounter told of a movement, so that its next version replaces it."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Bring the tables to this revision."""
+    op.add_column("movements", sa.Column("told_by", sa.Text(), nullable=True))
+
+
+def downgrade() -> None:
+    """Take it away again."""
+    op.drop_column("movements", "told_by")
