@@ -277,7 +277,7 @@ def _do(commit: Commit, arrival: Arrival, ask: Ask, input_id: int) -> Outcome:
         case WriteNote():
             return notes.write(commit, arrival, ask, input_id)
         case CancelNote():
-            return notes.cancel(commit, ask)
+            return notes.cancel(commit, arrival, ask)
         case AddResults():
             return timeline.add_results(commit, [timeline.Laid(arrival, ask, input_id)])[0]
         case Move():

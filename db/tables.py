@@ -109,8 +109,8 @@ cases = sa.Table(
     sa.Column("revision", sa.Integer, nullable=False, default=0),  # of its latest event
     sa.Column("retracted_revision", sa.Integer, nullable=False, default=0),  # predictions up to it are retracted
     sa.Column("facts", sa.JSON, nullable=False, default=dict),
-    _text("digest"),  # of a document's latest text
-    _when("version_at"),  # of a document's latest text, where its sender dates versions
+    _text("digest"),  # of a document's latest text; empty: it was cancelled
+    _when("version_at"),  # of a document's latest text or cancel, where its sender dates versions
     _when("opened_at", nullable=False),
     _when("touched_at", nullable=False),  # the last input
     _when("first_touched_at"),  # the first input since the last event

@@ -56,9 +56,13 @@ class WriteNote:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelNote:
-    """The sender took the document back: what was said of it is retracted."""
+    """The sender took the document back: what was said of it is retracted.
+
+    ``version_at``: as a text's; a text that is newer opens the document again.
+    """
 
     case_key: str
+    version_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ def _update(reading: Reading) -> tuple[Ask | None, str]:
     if not visit.text(19):
         return None, "no visit to update"
     admitted = first_moment((visit.text(44),), reading.config.time_zone, reading.received_at)
-    kind, at = ("correct_admit", admitted.at) if admitted else ("update", _recorded_at(reading))
+    kind, at = ("correct_admit", admitted.at) if admitted else ("update", reading.recorded_at)
     return _move(reading, kind, at, None), ""
 
 
@@ -58,16 +58,9 @@ def _move(reading: Reading, kind: str, at: datetime, intensive: bool | None) -> 
         at=at,
         intensive=intensive,
         facts=reading.facts_at(at),
-        recorded_at=_recorded_at(reading),
+        recorded_at=reading.recorded_at,
         person=reading.person,
     )
-
-
-def _recorded_at(reading: Reading) -> datetime:
-    """EVN-2, else MSH-7, else receipt: in this order the movements of a stay are replayed."""
-    texts = (reading.message.first("EVN").text(2), reading.message.header.text(7))
-    moment = first_moment(texts, reading.config.time_zone, reading.received_at)
-    return moment.at if moment else reading.received_at
 
 
 def _merge(reading: Reading) -> Merge:

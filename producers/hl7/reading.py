@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from producers.hl7.message import Message, Segment
-from producers.hl7.times import least_age
+from producers.hl7.times import first_moment, least_age
 from stream import facts
 from stream.content import ContentStore
 from stream.errors import Refused
@@ -104,6 +104,13 @@ class Reading:
         pid = self.message.first("PID")
         born, sex = pid.text(7), pid.text(8).upper()
         return self.identities.digest("person", born, sex) if born or sex else ""
+
+    @cached_property
+    def recorded_at(self) -> datetime:
+        """EVN-2, else MSH-7, else receipt: it orders the movements of a stay and the versions of a document."""
+        texts = (self.message.first("EVN").text(2), self.message.header.text(7))
+        moment = first_moment(texts, self.config.time_zone, self.received_at)
+        return moment.at if moment else self.received_at
 
     @property
     def language(self) -> str | None:
