@@ -119,8 +119,9 @@ def _is_inpatient(encounter: Element) -> bool:
 
 def _stay(encounter: Element, around: Around) -> str:
     """The hash of the visit: by its number, else by the Encounter's id on its server; empty without either."""
-    digest = around.door.identities.digest
+    identities = around.door.identities
     for identifier in elements(encounter, "identifier"):
         if text(identifier, "value"):
-            return digest("visit", (text(identifier, "system") or around.holder).lower(), text(identifier, "value"))
-    return digest("visit", around.holder, f"Encounter/{resource_id(encounter)}") if resource_id(encounter) else ""
+            authority = text(identifier, "system") or around.authority or around.holder
+            return identities.visit_key(authority=authority, number=text(identifier, "value"))
+    return identities.digest("visit", around.holder, f"Encounter/{resource_id(encounter)}") if resource_id(encounter) else ""

@@ -60,6 +60,19 @@ class Reading:
         authority = self._assigner(segment, chosen)
         return self.identities.patient_key(authority=authority, number=number, feed=self.feed, kind=segment.part(chosen, 5))
 
+    def key_given_up(self, merge: Segment) -> str:
+        """The patient key in MRG-1, which is as in PID-3 where it leaves authority or type out. Raises Refused without a number."""
+        chosen = _chosen(merge, 1)
+        number = merge.part(chosen)
+        if not number:
+            raise Refused("no patient identifier", where="MRG^1^1")
+        authority = merge.part(chosen, 4) or merge.part(chosen, 4, 2) or self.authority
+        kind = merge.part(chosen, 5)
+        if not kind and authority == self.authority:
+            pid = self.message.first("PID")
+            kind = pid.part(_chosen(pid, 3), 5)
+        return self.identities.patient_key(authority=authority, number=number, feed=self.feed, kind=kind)
+
     def _assigner(self, segment: Segment, identifier: str) -> str:
         return segment.part(identifier, 4) or segment.part(identifier, 4, 2) or self.config.authority
 
