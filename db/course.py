@@ -23,6 +23,7 @@ class Movement:
     recorded_at: datetime
     intensive: bool | None
     person: str = ""
+    repeated_hour: bool | None = None
     told_by: str | None = None
 
 
@@ -30,10 +31,11 @@ class Movement:
 class Course:
     """``origin``: the first admission or transfer into intensive care. ``left_at``: when the patient next left it.
 
-    ``person``: the latest hash of birth date and sex.
+    ``repeated_hour``: of the origin. ``person``: the latest hash of birth date and sex.
     """
 
     origin: datetime | None
+    repeated_hour: bool
     left_at: datetime | None
     person: str
 
@@ -44,11 +46,12 @@ def replay(movements: Iterable[Movement]) -> Course:
     standing: list[Movement] = []
     for movement in dict.fromkeys(ordered):  # a movement that is told again is one
         _apply(standing, movement)
-    inward = [one.at for one in standing if one.kind in {"admit", "transfer"} and one.intensive]
-    origin = min(inward, default=None)
+    inward = [one for one in standing if one.kind in {"admit", "transfer"} and one.intensive]
+    first = min(inward, key=lambda one: one.at, default=None)
+    origin = first.at if first else None
     left = [one.at for one in standing if origin and one.at > origin and _leaves(one)]
     person = next((one.person for one in reversed(ordered) if one.person), "")
-    return Course(origin=origin, left_at=min(left, default=None), person=person)
+    return Course(origin=origin, repeated_hour=bool(first and first.repeated_hour), left_at=min(left, default=None), person=person)
 
 
 def _leaves(movement: Movement) -> bool:
@@ -59,8 +62,8 @@ def _apply(standing: list[Movement], movement: Movement) -> None:
     if movement.kind in _UNDOES:
         _remove(standing, movement)
     elif movement.kind == "correct_admit":
-        _readmit(standing, movement.at, None)
-    elif movement.kind == "admit" and _readmit(standing, movement.at, movement.intensive):
+        _readmit(standing, movement, None)
+    elif movement.kind == "admit" and _readmit(standing, movement, movement.intensive):
         return
     elif movement.kind in _MOVES and not any(_same(one, movement) for one in standing):
         standing.append(movement)
@@ -82,13 +85,14 @@ def _remove(standing: list[Movement], cancel: Movement) -> None:
         standing.clear()
 
 
-def _readmit(standing: list[Movement], at: datetime, intensive: bool | None) -> bool:
+def _readmit(standing: list[Movement], told: Movement, intensive: bool | None) -> bool:
     """A visit has one admission: told with another time, or of the same time with another location, the later word holds.
 
     ``intensive`` None: whatever its location. False when there is none.
     """
     for place, one in enumerate(standing):
-        if one.kind == "admit" and (one.at == at or intensive in {None, one.intensive}):
-            standing[place] = replace(one, at=at, intensive=one.intensive if intensive is None else intensive)
+        if one.kind == "admit" and (one.at == told.at or intensive in {None, one.intensive}):
+            kept = one.intensive if intensive is None else intensive
+            standing[place] = replace(one, at=told.at, intensive=kept, repeated_hour=told.repeated_hour)
             return True
     return False

@@ -15,6 +15,7 @@ from db.retract import retract
 from db.settle import settle
 from db.tables import cases, movements
 from stream.arrival import Arrival, Move, TellCourse
+from stream.facts import REPEATED_HOUR, SETTING
 
 #: The case of a stay: ``stay:`` and the hash of the visit.
 PREFIX = "stay:"
@@ -70,7 +71,15 @@ def _read(connection: sa.Connection, stay: str) -> tuple[sa.RowMapping | None, l
 
 
 def _movement(ask: Move, recorded_at: datetime, told_by: str | None = None) -> Movement:
-    return Movement(kind=ask.kind, at=ask.at, recorded_at=recorded_at, intensive=ask.intensive, person=ask.person, told_by=told_by)
+    return Movement(
+        kind=ask.kind,
+        at=ask.at,
+        recorded_at=recorded_at,
+        intensive=ask.intensive,
+        person=ask.person,
+        repeated_hour=ask.repeated_hour or None,
+        told_by=told_by,
+    )
 
 
 def _record(connection: sa.Connection, told: Sequence[Movement], arrival: Arrival, stay: str, input_id: int) -> None:
@@ -111,18 +120,24 @@ def _go_on(commit: Commit, arrival: Arrival, input_id: int, case: sa.RowMapping,
     before, after = change.before, change.after
     assert after.origin
     moved = case["origin_at"] != after.origin
-    facts = change.facts if moved or after.person != before.person else {}
-    changed = moved or {**case["facts"], **facts} != case["facts"]
+    told = change.facts if moved or after.person != before.person else {}
+    facts = _facts({**case["facts"], **told}, after)
+    changed = moved or facts != case["facts"]
     changed = changed or _complete(commit, before) != _complete(commit, after)
     if not changed and case["revision"] and not case["close_at"]:
         return Outcome("timeline", "nothing of the stay's window has changed")
     if moved and case["revision"]:
         retract(commit.connection, case["case_key"])
     attach(commit, case["id"], [input_id])
-    write(commit.connection, {case["id"]: gather(commit, case, arrival.lane.value, origin=after.origin, facts=facts)})
+    write(commit.connection, {case["id"]: gather(commit, {**case, "facts": facts}, arrival.lane.value, origin=after.origin)})
     if moved:
         _bring(commit, arrival, case["id"], after.origin)
     return Outcome("collecting")
+
+
+def _facts(known: Mapping[str, Any], course: Course) -> dict[str, Any]:
+    kept = {name: value for name, value in known.items() if name != REPEATED_HOUR}
+    return {**kept, REPEATED_HOUR: True} if course.repeated_hour else kept
 
 
 def _complete(commit: Commit, course: Course) -> bool:
@@ -147,7 +162,7 @@ def _open(commit: Commit, arrival: Arrival, change: _Change, origin: datetime) -
         "lane": arrival.lane.value,
         "feed": arrival.feed,
         "patient_key": arrival.patient_key,
-        "facts": {**change.facts, "setting": "icu"},
+        "facts": _facts({**change.facts, SETTING: "icu"}, change.after),
         "opened_at": commit.now,
         "touched_at": commit.now,
         "first_touched_at": commit.now,

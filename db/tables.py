@@ -189,6 +189,7 @@ movements = sa.Table(
     sa.Column("intensive", sa.Boolean),
     _text("person"),  # keyed hash of birth date and sex
     sa.Column("input_id", sa.BigInteger, nullable=False),
+    sa.Column("repeated_hour", sa.Boolean),  # of ``at``; null: no
     sa.Column("told_by", sa.Text),  # keyed hash of the Encounter whose next version replaces the row; null: none does
     sa.Index("ix_movements_stay", "stay"),
 )

@@ -102,6 +102,7 @@ class Move:
     ``stay``: hash of the visit. ``intensive``: the new location is on the list of intensive care locations; None when
     no location was given. ``facts``: age and sex at the moment of the movement. ``recorded_at``: when it was put down, which
     orders the movements; None: now. ``person``: hash of birth date and sex, so that their correction is noticed.
+    ``repeated_hour``: ``at`` is a local time that stands twice, in the hour when summer time ends.
     """
 
     kind: str
@@ -111,6 +112,7 @@ class Move:
     facts: Mapping[str, Any] = field(default_factory=dict)
     recorded_at: datetime | None = None
     person: str = ""
+    repeated_hour: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,12 @@ location does not say since when: that takes nothing back, or each transfer woul
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from producers.fhir.around import Around
 from producers.fhir.elements import Element, codings, element, elements, required_text, resource_id, text
 from producers.fhir.patient import Person, read_facts
-from producers.fhir.times import first_moment, last_updated
+from producers.fhir.times import Moment, first_moment, last_updated, moment_or_none
 from stream.arrival import Move, TellCourse
 
 #: Encounter.class of a stay in hospital: v3-ActCode, and the words that DSTU2 used.
@@ -30,7 +30,7 @@ class _Place:
     ``intensive`` None: no location was given. ``dated``: the location has its own beginning.
     """
 
-    since: datetime
+    since: Moment
     intensive: bool | None
     dated: bool
 
@@ -71,8 +71,9 @@ def _no_stay(encounter: Element, status: str) -> str:
 def _moves(encounter: Element, places: list[_Place], stay: str, person: Person, around: Around) -> Iterator[Move]:
     kind = "admit"
     for place in places:
-        known = read_facts(person.patient, around.feed, place.since)
-        yield Move(kind=kind, stay=stay, at=place.since, intensive=place.intensive, facts=known)
+        at, doubtful = place.since.at, place.since.repeated_hour
+        known = read_facts(person.patient, around.feed, at)
+        yield Move(kind=kind, stay=stay, at=at, intensive=place.intensive, facts=known, repeated_hour=doubtful)
         kind = "transfer"
     ended = first_moment(element(encounter, "period"), ("end",), around.feed.time_zone)
     if places and ended and text(encounter, "status") == "finished":
@@ -82,18 +83,22 @@ def _moves(encounter: Element, places: list[_Place], stay: str, person: Person, 
 def _places(encounter: Element, around: Around) -> list[_Place]:
     """Each location with its own beginning, in their order; else the stay as a whole."""
     zone = around.feed.time_zone
-    begun = first_moment(element(encounter, "period"), ("start",), zone)
+    begun = _start(encounter, zone)
     service = _names_of(element(encounter, "serviceType"))
     found: list[_Place] = []
     for one in elements(encounter, "location"):
-        own = first_moment(element(one, "period"), ("start",), zone)
+        own = _start(one, zone)
         since = own or begun
         if since and text(one, "status") not in _NOT_THERE:
             names = service | _names_of_location(element(one, "location"), encounter, around)
             found.append(_Place(since, _any_intensive(names, around), dated=own is not None))
     if found or begun is None:
-        return sorted(found, key=lambda place: place.since)
+        return sorted(found, key=lambda place: place.since.at)
     return [_Place(begun, _any_intensive(service, around) if service else None, dated=False)]
+
+
+def _start(parent: Element, zone: ZoneInfo) -> Moment | None:
+    return moment_or_none(text(element(parent, "period"), "start"), zone)
 
 
 def _names_of_location(reference: Element, encounter: Element, around: Around) -> set[str]:

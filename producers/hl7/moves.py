@@ -1,9 +1,7 @@
 """ADT: admissions, transfers, discharges and their undoing as movements of a stay; A40 as a merge."""
 
-from datetime import datetime
-
 from producers.hl7.reading import Reading
-from producers.hl7.times import first_moment, read_moment
+from producers.hl7.times import Moment, first_moment, read_moment
 from stream.arrival import Ask, Merge, Move
 from stream.errors import Refused
 
@@ -37,7 +35,7 @@ def read_movement(reading: Reading, event: str) -> tuple[Ask | None, str]:
     moment = first_moment(texts, reading.config.time_zone, reading.received_at)
     if moment is None:
         raise _no_time(reading, texts)
-    return _move(reading, _KINDS[event], moment.at, _intensive(reading)), ""
+    return _move(reading, _KINDS[event], moment, _intensive(reading)), ""
 
 
 def _update(reading: Reading) -> tuple[Ask | None, str]:
@@ -45,19 +43,21 @@ def _update(reading: Reading) -> tuple[Ask | None, str]:
     if not _numbered(reading):
         return None, "no visit to update"
     admitted = first_moment((reading.message.first("PV1").text(44),), reading.config.time_zone, reading.received_at)
-    kind, at = ("correct_admit", admitted.at) if admitted else ("update", reading.recorded_at)
-    return _move(reading, kind, at, None), ""
+    if admitted is None:
+        return _move(reading, "update", Moment(reading.recorded_at), None), ""
+    return _move(reading, "correct_admit", admitted, None), ""
 
 
-def _move(reading: Reading, kind: str, at: datetime, intensive: bool | None) -> Move:
+def _move(reading: Reading, kind: str, moment: Moment, intensive: bool | None) -> Move:
     return Move(
         kind=kind,
         stay=_stay(reading),
-        at=at,
+        at=moment.at,
         intensive=intensive,
-        facts=reading.facts_at(at),
+        facts=reading.facts_at(moment.at),
         recorded_at=reading.recorded_at,
         person=reading.person,
+        repeated_hour=moment.doubtful,
     )
 
 

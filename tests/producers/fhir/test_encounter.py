@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fhir_samples import bundle, encounter, patient, rows, running_http
+from fhir_samples import bundle, configure, encounter, patient, rows, running_http
 
 from db.tables import cases, inputs, movements
 from producers.door import Door
@@ -70,6 +70,15 @@ def test_a_version_with_the_same_course_has_nothing_taken_back_and_is_kept_once(
 @pytest.mark.parametrize("location", [[], [{"location": {"display": "Ward 5"}}]])
 def test_a_version_that_does_not_say_since_when_the_patient_was_where_takes_nothing_back(client, door, location):
     assert send(client, door, encounter(**FIRST), encounter(location=location, **SECOND)) == ["09:00"]
+
+
+def test_an_origin_in_the_hour_that_stands_twice_is_flagged_until_it_is_another(door):
+    configure(door, '[fhir]\ntime_zone = "Europe/Berlin"\n')
+    places = [[{"location": {"display": "micu"}, "period": {"start": f"2025-10-26T02:30:00{offset}"}}] for offset in ("", "+01:00")]
+    with running_http(door) as client:
+        for version, place, flagged in zip((FIRST, SECOND), places, (True, False), strict=True):
+            send(client, door, encounter(location=place, **version))
+            assert rows(door, cases)[0]["facts"].get("repeated_hour", False) is flagged
 
 
 def test_two_encounters_of_one_visit_each_tell_their_own_part(client, door):

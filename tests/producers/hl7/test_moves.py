@@ -58,6 +58,13 @@ def test_an_admission_takes_its_own_time_before_the_events(desk: Door) -> None:
     assert asked(desk, adt("A02", f44="20261120083000")).at.hour == 10
 
 
+@pytest.mark.parametrize(("at", "flagged"), [("20261025023000", True), ("20261025033000", False), ("20261025023000+0100", False)])
+def test_a_movement_in_the_hour_that_stands_twice_is_flagged(tmp_path: Path, at: str, flagged: bool) -> None:
+    door = plain_door(tmp_path, feeds_toml='[hl7]\ntime_zone = "Europe/Berlin"\n')
+    assert asked(door, adt("A02", at=at)).repeated_hour is flagged
+    assert asked(door, adt("A08", f44=at)).repeated_hour is flagged
+
+
 def test_a_movement_without_a_time_is_refused(desk: Door) -> None:
     for at, reason in (("", "no time of the movement"), ("20261120", "a date without a time"), ("20361120100000", "in the future")):
         with pytest.raises(Refused, match=reason):
