@@ -28,6 +28,7 @@ from stream.arrival import (
     Merge,
     Move,
     Receipt,
+    TellCourse,
     WriteNote,
 )
 from stream.queues import Lane
@@ -82,7 +83,7 @@ def accept(
 def _hold(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
     """What reads or changes whose results are whose takes its lock before any other."""
     asked = {type(ask) for arrival in arrivals for ask in arrival.asks}
-    if asked & {AddResults, Move, Merge, KnowPatient}:
+    if asked & {AddResults, Move, TellCourse, Merge, KnowPatient}:
         hold_people(connection, alone=bool(asked & {Merge, KnowPatient}))
 
 
@@ -276,11 +277,13 @@ def _do(commit: Commit, arrival: Arrival, ask: Ask, input_id: int) -> Outcome:
         case WriteNote():
             return notes.write(commit, arrival, ask, input_id)
         case CancelNote():
-            return notes.cancel(commit, ask)
+            return notes.cancel(commit, arrival, ask)
         case AddResults():
             return timeline.add_results(commit, [timeline.Laid(arrival, ask, input_id)])[0]
         case Move():
             return stays.move(commit, arrival, ask, input_id)
+        case TellCourse():
+            return stays.tell(commit, arrival, ask, input_id)
         case KnowPatient():
             return patients.know(commit, arrival, ask, input_id)
         case Merge():

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from db.rows import write_rows
-from db.tables import contents, events
+from db.tables import cases, contents, events
 from db.tally import Counts, dialect_insert
 from stream.content import Content
 from stream.queues import LANE_RANK, Lane, queue_name
@@ -81,6 +81,8 @@ def more_urgent(one: str, other: str) -> str:
 def promote(commit: Commit, case_key: str, lane: str) -> None:
     """Bring a case, and what waits of it, into a more urgent lane; never into a less urgent one."""
     rank = LANE_RANK[Lane(lane)]
+    slower = [one.value for one in Lane if LANE_RANK[one] > rank]
+    commit.connection.execute(sa.update(cases).where(cases.c.case_key == case_key, cases.c.lane.in_(slower)).values(lane=lane))
     waiting = (events.c.case_key == case_key) & (events.c.state == "waiting") & (events.c.lane_rank > rank)
     moved = sa.update(events).where(waiting).values(lane=lane, lane_rank=rank).returning(events.c.id, events.c.modality)
     for event_id, modality in commit.connection.execute(moved):

@@ -20,12 +20,12 @@ from stream.queues import Lane
 Row = Mapping[str, Any] | sa.RowMapping
 
 
-def gather(commit: Commit, case: Row, lane: str, *, origin: datetime, facts: Row | None = None) -> dict[str, Any]:
+def gather(commit: Commit, case: Row, lane: str, *, origin: datetime) -> dict[str, Any]:
     """Something came for the stay: it is judged, or judged again, when it is complete and quiet. Gives the new values."""
     first = case["first_touched_at"] or commit.now
     return {
         "lane": more_urgent(case["lane"], lane),
-        "facts": {**case["facts"], **(facts or {})},
+        "facts": case["facts"],
         "touched_at": commit.now,
         "first_touched_at": first,
         "close_at": commit.window.close_at(origin=origin, now=commit.now, first_touched=first),

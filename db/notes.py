@@ -18,15 +18,14 @@ def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Ou
     if ask.known_as and not _replace(commit, ask):
         return Outcome("not_used", "a later text of the document that replaces it is known")
     case = _find(commit.connection, ask.case_key)
-    if ask.text is None and (case is None or not case["digest"]):
-        return Outcome("not_used", "a status for a document that is not here")
-    if case and ask.version_at and case["version_at"] and ask.version_at < case["version_at"]:
-        return Outcome("not_used", "an older version of a document that is known")
+    if why := _overtaken(case, ask):
+        return Outcome("not_used", why)
     values = _values(commit, arrival, ask, case)
     if ask.text:
         commit.keep([ask.text])
     if case and case["revision"] > case["retracted_revision"] and case["digest"] == values["digest"]:
         promote(commit, case["case_key"], arrival.lane.value)
+        _save(commit.connection, case["id"], {"version_at": values["version_at"]}, case["case_key"])
         return Outcome("not_used", "duplicate: the document is known with this text")
     case_key = case["case_key"] if case else ask.case_key
     case_id = _save(commit.connection, case["id"] if case else None, values, case_key)
@@ -36,6 +35,20 @@ def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Ou
     event_id = _ask(commit, arrival, case_key, values)
     settle(commit.connection, case_id, commit.counts, disposition="in_event", event_id=event_id)
     return Outcome("in_event", event_id=event_id)
+
+
+def _overtaken(case: sa.RowMapping | None, ask: WriteNote) -> str:
+    """Why this version changes nothing, after what is known of its document; empty when it does.
+
+    Without dates the order of arrival holds, but a cancel came after some text: where that was not here, the text is what
+    was cancelled.
+    """
+    if case is None:
+        return "" if ask.text else "a status for a document that is not here"
+    cancelled, at, known_at = not case["digest"], ask.version_at, case["version_at"]
+    if cancelled and (ask.text is None or (at <= known_at if at and known_at else not case["revision"])):
+        return "its document was cancelled"
+    return "an older version of a document that is known" if at and known_at and at < known_at else ""
 
 
 def _find(connection: sa.Connection, case_key: str) -> sa.RowMapping | None:
@@ -74,7 +87,7 @@ def _values(commit: Commit, arrival: Arrival, ask: WriteNote, case: sa.RowMappin
         "facts": {**old["facts"], **ask.facts},
         "digest": ask.text.digest if ask.text else old["digest"],
         "acquired_at": ask.acquired_at or old.get("acquired_at"),
-        "version_at": ask.version_at or old.get("version_at"),
+        "version_at": (ask.text and ask.version_at) or old.get("version_at"),
         "touched_at": commit.now,
     }
 
@@ -114,11 +127,19 @@ def _save(connection: sa.Connection, case_id: int | None, values: Mapping[str, A
     return new_id
 
 
-def cancel(commit: Commit, ask: CancelNote) -> Outcome:
-    """The document is taken back; what was or will be said of its versions so far is retracted."""
+def cancel(commit: Commit, arrival: Arrival, ask: CancelNote) -> Outcome:
+    """The document is taken back; what was or will be said of its versions so far is retracted.
+
+    A case remembers the cancel of a document that is not here, since its text may come late.
+    """
     case = _find(commit.connection, ask.case_key)
     if case is None:
-        return Outcome("not_used", "a cancel for a document that is not here")
+        row = {"modality": "note", "lane": arrival.lane.value, "feed": arrival.feed, "patient_key": arrival.patient_key}
+        _save(commit.connection, None, {**row, "version_at": ask.version_at, "touched_at": commit.now}, ask.case_key)
+        return Outcome("timeline", "the cancel of a document that is not here is remembered")
+    if ask.version_at and case["version_at"] and ask.version_at < case["version_at"]:
+        return Outcome("not_used", "an older version of a document that is known")
+    _save(commit.connection, case["id"], {"digest": "", "version_at": ask.version_at or case["version_at"]}, case["case_key"])
     retract(commit.connection, case["case_key"])
     settle(commit.connection, case["id"], commit.counts, disposition="timeline", event_id=None, reason="its document was cancelled")
     return Outcome("timeline", "a document was cancelled")

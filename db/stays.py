@@ -1,6 +1,9 @@
 """Stays: movements give a stay its origin, and the window from there on is judged once it is complete and quiet."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,40 +14,85 @@ from db.people import same_person
 from db.retract import retract
 from db.settle import settle
 from db.tables import cases, movements
-from stream.arrival import Arrival, Move
+from stream.arrival import Arrival, Move, TellCourse
+from stream.facts import REPEATED_HOUR, SETTING
 
 #: The case of a stay: ``stay:`` and the hash of the visit.
 PREFIX = "stay:"
 
 
 def move(commit: Commit, arrival: Arrival, ask: Move, input_id: int) -> Outcome:
-    """Record a movement and let the stay's course follow from all that are known."""
-    query = sa.select(cases).where(cases.c.case_key == PREFIX + ask.stay).with_for_update()
-    case = commit.connection.execute(query).mappings().first()
-    before, after = _record(commit, arrival, ask, input_id)
-    if after.origin is None:
-        return _without_origin(commit, case)
-    if case is None:
-        case_id = _open(commit, arrival, ask, after.origin)
-        attach(commit, case_id, [input_id])
-        _bring(commit, arrival, case_id, after.origin)
-        return Outcome("collecting")
-    return _go_on(commit, arrival, ask, input_id, case, before, after)
-
-
-def _record(commit: Commit, arrival: Arrival, ask: Move, input_id: int) -> tuple[Course, Course]:
-    """The stay's course without and with this movement; one that is told again is not recorded again."""
-    told = _movements(commit.connection, ask.stay)
-    recorded_at = ask.recorded_at or commit.now
-    movement = Movement(kind=ask.kind, at=ask.at, recorded_at=recorded_at, intensive=ask.intensive, person=ask.person)
+    """Record a movement and let the stay's course follow from all that are known; one that is told again is not recorded again."""
+    case, told = _read(commit.connection, ask.stay)
+    movement = _movement(ask, ask.recorded_at or commit.now)
     if movement not in told:
-        row = {**vars(movement), "patient_key": arrival.patient_key, "stay": ask.stay, "input_id": input_id}
-        commit.connection.execute(sa.insert(movements), row)
-    return replay(told), replay([*told, movement])
+        _record(commit.connection, [movement], arrival, ask.stay, input_id)
+    return _follow(commit, arrival, input_id, case, _Change(ask.stay, replay(told), replay([*told, movement]), ask.facts))
+
+
+def tell(commit: Commit, arrival: Arrival, ask: TellCourse, input_id: int) -> Outcome:
+    """What an Encounter tells takes the place of what its older versions told; the movements of others stay."""
+    case, told = _read(commit.connection, ask.stay)
+    own = [one for one in told if one.told_by == ask.told_by]
+    if ask.version_at and any(one.recorded_at > ask.version_at for one in own):
+        return Outcome("not_used", "an older version of an encounter that is known")
+    if ask.why and not own:
+        return Outcome("not_used", ask.why)
+    recorded_at = ask.version_at or commit.now
+    new = [_movement(one, recorded_at, ask.told_by) for one in ask.moves]
+    # Without a movement the row says that there is none, and since when: an older version that comes late changes nothing.
+    new = new or [Movement(kind="none", at=recorded_at, recorded_at=recorded_at, intensive=None, told_by=ask.told_by)]
+    rest = told if ask.adds else [one for one in told if one not in own]
+    if not ask.adds:
+        _forget(commit.connection, ask)
+    _record(commit.connection, new, arrival, ask.stay, input_id)
+    after = replay([*rest, *new])
+    return _follow(commit, arrival, input_id, case, _Change(ask.stay, replay(told), after, _facts_at(after.origin, ask.moves)))
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A stay's course before and after; ``facts``: age and sex, as the movement told that changed it."""
+
+    stay: str
+    before: Course
+    after: Course
+    facts: Mapping[str, Any]
+
+
+def _facts_at(origin: datetime | None, moves: Sequence[Move]) -> Mapping[str, Any]:
+    return next((one.facts for one in moves if one.at == origin), {})
+
+
+def _read(connection: sa.Connection, stay: str) -> tuple[sa.RowMapping | None, list[Movement]]:
+    """The stay's case, locked, and its movements in the order of their arrival."""
+    query = sa.select(cases).where(cases.c.case_key == PREFIX + stay).with_for_update()
+    return connection.execute(query).mappings().first(), _movements(connection, stay)
+
+
+def _movement(ask: Move, recorded_at: datetime, told_by: str | None = None) -> Movement:
+    return Movement(
+        kind=ask.kind,
+        at=ask.at,
+        recorded_at=recorded_at,
+        intensive=ask.intensive,
+        person=ask.person,
+        repeated_hour=ask.repeated_hour or None,
+        told_by=told_by,
+    )
+
+
+def _record(connection: sa.Connection, told: Sequence[Movement], arrival: Arrival, stay: str, input_id: int) -> None:
+    more = {"patient_key": arrival.patient_key, "stay": stay, "input_id": input_id}
+    connection.execute(sa.insert(movements), [{**vars(one), **more} for one in told])
+
+
+def _forget(connection: sa.Connection, ask: TellCourse) -> None:
+    connection.execute(sa.delete(movements).where(movements.c.stay == ask.stay, movements.c.told_by == ask.told_by))
 
 
 def _movements(connection: sa.Connection, stay: str) -> list[Movement]:
-    columns = [movements.c[name] for name in ("kind", "at", "recorded_at", "intensive", "person")]
+    columns = [movements.c[one.name] for one in fields(Movement)]
     query = sa.select(*columns).where(movements.c.stay == stay).order_by(movements.c.id)
     return [Movement(**row) for row in connection.execute(query).mappings()]
 
@@ -55,24 +103,41 @@ def left_at(connection: sa.Connection, stay: str, origin: datetime) -> datetime 
     return course.left_at if course.origin == origin else None
 
 
-def _go_on(
-    commit: Commit, arrival: Arrival, ask: Move, input_id: int, case: sa.RowMapping, before: Course, after: Course
-) -> Outcome:
+def _follow(commit: Commit, arrival: Arrival, input_id: int, case: sa.RowMapping | None, change: _Change) -> Outcome:
+    """What a changed course means for the stay's case."""
+    if change.after.origin is None:
+        return _without_origin(commit, case)
+    if case is not None:
+        return _go_on(commit, arrival, input_id, case, change)
+    case_id = _open(commit, arrival, change, change.after.origin)
+    attach(commit, case_id, [input_id])
+    _bring(commit, arrival, case_id, change.after.origin)
+    return Outcome("collecting")
+
+
+def _go_on(commit: Commit, arrival: Arrival, input_id: int, case: sa.RowMapping, change: _Change) -> Outcome:
     """A movement of a stay that is known: judged again where its origin, its facts or whether it is complete have changed."""
+    before, after = change.before, change.after
     assert after.origin
     moved = case["origin_at"] != after.origin
-    facts = ask.facts if moved or (ask.person and after.person != before.person) else {}
-    changed = moved or {**case["facts"], **facts} != case["facts"]
+    told = change.facts if moved or after.person != before.person else {}
+    facts = _facts({**case["facts"], **told}, after)
+    changed = moved or facts != case["facts"]
     changed = changed or _complete(commit, before) != _complete(commit, after)
     if not changed and case["revision"] and not case["close_at"]:
         return Outcome("timeline", "nothing of the stay's window has changed")
     if moved and case["revision"]:
         retract(commit.connection, case["case_key"])
     attach(commit, case["id"], [input_id])
-    write(commit.connection, {case["id"]: gather(commit, case, arrival.lane.value, origin=after.origin, facts=facts)})
+    write(commit.connection, {case["id"]: gather(commit, {**case, "facts": facts}, arrival.lane.value, origin=after.origin)})
     if moved:
         _bring(commit, arrival, case["id"], after.origin)
     return Outcome("collecting")
+
+
+def _facts(known: Mapping[str, Any], course: Course) -> dict[str, Any]:
+    kept = {name: value for name, value in known.items() if name != REPEATED_HOUR}
+    return {**kept, REPEATED_HOUR: True} if course.repeated_hour else kept
 
 
 def _complete(commit: Commit, course: Course) -> bool:
@@ -90,14 +155,14 @@ def _without_origin(commit: Commit, case: sa.RowMapping | None) -> Outcome:
     return Outcome("timeline", "the admission to intensive care was undone")
 
 
-def _open(commit: Commit, arrival: Arrival, ask: Move, origin: datetime) -> int:
+def _open(commit: Commit, arrival: Arrival, change: _Change, origin: datetime) -> int:
     row = {
-        "case_key": PREFIX + ask.stay,
+        "case_key": PREFIX + change.stay,
         "modality": "lab",
         "lane": arrival.lane.value,
         "feed": arrival.feed,
         "patient_key": arrival.patient_key,
-        "facts": {**ask.facts, "setting": "icu"},
+        "facts": _facts({**change.facts, SETTING: "icu"}, change.after),
         "opened_at": commit.now,
         "touched_at": commit.now,
         "first_touched_at": commit.now,

@@ -109,8 +109,8 @@ cases = sa.Table(
     sa.Column("revision", sa.Integer, nullable=False, default=0),  # of its latest event
     sa.Column("retracted_revision", sa.Integer, nullable=False, default=0),  # predictions up to it are retracted
     sa.Column("facts", sa.JSON, nullable=False, default=dict),
-    _text("digest"),  # of a document's latest text
-    _when("version_at"),  # of a document's latest text, where its sender dates versions
+    _text("digest"),  # of a document's latest text; empty: it was cancelled
+    _when("version_at"),  # of a document's latest text or cancel, where its sender dates versions
     _when("opened_at", nullable=False),
     _when("touched_at", nullable=False),  # the last input
     _when("first_touched_at"),  # the first input since the last event
@@ -191,6 +191,8 @@ movements = sa.Table(
     sa.Column("intensive", sa.Boolean),
     _text("person"),  # keyed hash of birth date and sex
     sa.Column("input_id", sa.BigInteger, nullable=False),
+    sa.Column("repeated_hour", sa.Boolean),  # of ``at``; null: no
+    sa.Column("told_by", sa.Text),  # keyed hash of the Encounter whose next version replaces the row; null: none does
     sa.Index("ix_movements_stay", "stay"),
 )
 

@@ -56,9 +56,13 @@ class WriteNote:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelNote:
-    """The sender took the document back: what was said of it is retracted."""
+    """The sender took the document back: what was said of it is retracted.
+
+    ``version_at``: as a text's; a text that is newer opens the document again.
+    """
 
     case_key: str
+    version_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,7 @@ class Move:
     ``stay``: hash of the visit. ``intensive``: the new location is on the list of intensive care locations; None when
     no location was given. ``facts``: age and sex at the moment of the movement. ``recorded_at``: when it was put down, which
     orders the movements; None: now. ``person``: hash of birth date and sex, so that their correction is noticed.
+    ``repeated_hour``: ``at`` is a local time that stands twice, in the hour when summer time ends.
     """
 
     kind: str
@@ -119,6 +124,24 @@ class Move:
     facts: Mapping[str, Any] = field(default_factory=dict)
     recorded_at: datetime | None = None
     person: str = ""
+    repeated_hour: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellCourse:
+    """What one FHIR Encounter tells of a stay, in place of all that its older versions told.
+
+    ``told_by``: hash of the Encounter. ``moves``: all its movements; where there are none, ``why``: it is no stay in hospital.
+    ``adds``: it does not say since when the patient was where, so what its older versions told stands beside it.
+    ``version_at`` orders the versions where the sender dates them: an older one is not used.
+    """
+
+    stay: str
+    told_by: str
+    moves: tuple[Move, ...] = ()
+    why: str = ""
+    adds: bool = False
+    version_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +166,7 @@ class KnowPatient:
     version_at: datetime | None = None
 
 
-Ask = KnowPatient | JudgeNow | JoinSeries | WriteNote | CancelNote | AddResults | Move | Merge
+Ask = KnowPatient | JudgeNow | JoinSeries | WriteNote | CancelNote | AddResults | Move | TellCourse | Merge
 
 
 @dataclass(frozen=True, kw_only=True)

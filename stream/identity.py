@@ -19,9 +19,16 @@ class Identities:
 
         Without an authority the number is good inside its own feed only: bare numbers of two feeds never join.
         """
-        sent = authority.strip()
-        whose = self._authorities.get(sent.lower(), sent.lower()) if sent else f"feed {feed}"
+        whose = self._named(authority) if authority.strip() else f"feed {feed}"
         return self.digest("patient", whose, (kind or "MR").strip().upper(), number.strip())
+
+    def visit_key(self, *, authority: str, number: str) -> str:
+        """32 hexadecimal digits for a visit's number and who assigned it, over whatever feed it comes."""
+        return self.digest("visit", self._named(authority), number.strip())
+
+    def _named(self, authority: str) -> str:
+        sent = authority.strip().lower()
+        return self._authorities.get(sent, sent)
 
     def digest(self, *parts: str) -> str:
         """A keyed hash of any identifier (a visit, a filler order number, a document): 32 hexadecimal digits."""

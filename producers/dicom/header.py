@@ -119,7 +119,10 @@ def ask_for(header: Header, *, config: FeedConfig, received_at: datetime, sender
     ``sender``: the calling AE title; where its source is configured, the series remembers whom to ask for its count.
     """
     facts = facts_of(header, config.defaults)
-    acquired_at = acquired(header.texts, zone=config.time_zone, received_at=received_at)
+    taken = acquired(header.texts, zone=config.time_zone, received_at=received_at)
+    acquired_at = taken.at if taken else None
+    if taken and taken.repeated_hour:
+        facts[names.REPEATED_HOUR] = True
     if not header.is_slice:
         return JudgeNow(case_key=f"image:{header.sop_instance}", modality="scan", facts=facts, acquired_at=acquired_at)
     expected = _count(header.texts, "NumberOfSeriesRelatedInstances") or None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
 #: Where the moment of acquisition is looked for after AcquisitionDateTime, the best first.
@@ -14,7 +15,15 @@ _TIME = re.compile(r"(\d\d):?(?:([0-5]\d)(?::?([0-5]\d|60)(?:\.(\d{1,6}))?)?)?")
 _OFFSET = re.compile(r"([+-])(\d\d)([0-5]\d)")
 
 
-def acquired(texts: Mapping[str, str], *, zone: tzinfo, received_at: datetime) -> datetime | None:
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """``at``: UTC. ``repeated_hour``: a local time that stands twice, in the hour when summer time ends; the first is taken."""
+
+    at: datetime
+    repeated_hour: bool = False
+
+
+def acquired(texts: Mapping[str, str], *, zone: tzinfo, received_at: datetime) -> Moment | None:
     """When the image was taken, in UTC: a date alone is no time, and a time in the future is a wrong clock; then None."""
     local = _offset(texts.get("TimezoneOffsetFromUTC", "")) or zone
     stamp = texts.get("AcquisitionDateTime", "")
@@ -23,20 +32,21 @@ def acquired(texts: Mapping[str, str], *, zone: tzinfo, received_at: datetime) -
     moments += [_moment(texts.get(day, ""), texts.get(clock, ""), local) for day, clock in _MOMENTS]
     for moment in moments:
         if moment is not None:
-            return moment if moment <= received_at + _AHEAD else None
+            return moment if moment.at <= received_at + _AHEAD else None
     return None
 
 
-def _moment(day: str, clock: str, zone: tzinfo) -> datetime | None:
+def _moment(day: str, clock: str, zone: tzinfo) -> Moment | None:
     on, at = date_of(day), _TIME.fullmatch(clock)
     if on is None or at is None:
         return None
     hour, minute, second = int(at[1]), int(at[2] or 0), min(int(at[3] or 0), 59)
     try:
         local = datetime(on.year, on.month, on.day, hour, minute, second, int((at[4] or "0").ljust(6, "0")), tzinfo=zone)
-        return local.astimezone(UTC)
+        first, again = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
     except (ValueError, OverflowError):  # hour 24 and more; the first or last day of all
         return None
+    return Moment(first, repeated_hour=first < again)
 
 
 def date_of(text: str) -> date | None:

@@ -17,6 +17,8 @@ from stream.errors import Refused
 
 #: Statuses of a document and of a report that say that it must no longer be used.
 CANCELLED = {"entered-in-error", "cancelled"}
+#: Of a document whose replacement is to be used.
+_SUPERSEDED = "superseded"
 _UNRELEASED = ("preliminary", "partial", "registered")
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -27,11 +29,11 @@ NoteAsks = tuple[WriteNote | CancelNote, ...]
 def read_document(document: Element, person: Person, around: Around) -> NoteAsks | str:
     """What a DocumentReference asks, or why it asks nothing. Raises Refused, naming the element."""
     status = required_text(document, "status", "DocumentReference.status")
-    case_key = _case_key(document, around)
-    if CANCELLED & {status, text(document, "docStatus")}:
-        return (CancelNote(case_key=case_key),)
+    case_key, version_at = _case_key(document, around), last_updated(document, around.feed.time_zone)
+    if CANCELLED & {status, text(document, "docStatus")} or status == _SUPERSEDED:
+        return (CancelNote(case_key=case_key, version_at=version_at),)
     if status != "current":
-        return "the document is superseded: its replacement is judged"
+        return "its status is not current"
     loinc = _listed_type(element(document, "type"), around)
     if not loinc:
         return "document type is not on the list"
@@ -57,7 +59,7 @@ def read_report(report: Element, person: Person, around: Around) -> NoteAsks | s
         return "its results come as Observations"
     case_key = _case_key(report, around)
     if status in CANCELLED:
-        return (CancelNote(case_key=case_key),)
+        return (CancelNote(case_key=case_key, version_at=last_updated(report, around.feed.time_zone)),)
     attachments = elements(report, "presentedForm")
     words, why = read_text(attachments, "DiagnosticReport.presentedForm", "", around)
     words = words or clean_text(text(report, "conclusion"))
@@ -111,7 +113,10 @@ def _key(source: str, name: str, around: Around) -> str:
 
 
 def _replaced(document: Element, around: Around) -> Iterator[CancelNote]:
-    """The documents that this one replaces: each is a case of its own, so what was said of it is taken back."""
+    """The documents that this one replaces: each is a case of its own, so what was said of it is taken back.
+
+    Without a date, since when this one was last updated says nothing of when the other was.
+    """
     for related in elements(document, "relatesTo"):
         target = element(related, "target")
         if text(related, "code") != "replaces":

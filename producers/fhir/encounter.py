@@ -1,73 +1,104 @@
-"""Encounter → movements of a stay: into intensive care, from there on, and out of it."""
+"""Encounter → the course of a stay: into intensive care, from there on, and out of it.
+
+An Encounter is told whole each time, so a newer version stands in place of an older one. A server that gives only the present
+location does not say since when: that takes nothing back, or each transfer would take the stay's origin away.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from producers.fhir.around import Around
 from producers.fhir.elements import Element, codings, element, elements, required_text, resource_id, text
 from producers.fhir.patient import Person, read_facts
-from producers.fhir.times import first_moment
-from stream.arrival import Move
+from producers.fhir.times import Moment, first_moment, last_updated, moment_or_none
+from stream.arrival import Move, TellCourse
 
 #: Encounter.class of a stay in hospital: v3-ActCode, and the words that DSTU2 used.
 _INPATIENT = {"IMP", "ACUTE", "NONAC", "INPATIENT"}
 _UNDER_WAY = ("in-progress", "onleave", "finished")
 _UNDONE = ("cancelled", "entered-in-error")
+_NOT_BEGUN = ("planned", "arrived", "triaged")
+_KNOWN = (*_UNDER_WAY, *_UNDONE, *_NOT_BEGUN)
 _NOT_THERE = ("planned", "reserved")
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the patient was from a moment on; ``intensive`` None: no location was given."""
+    """Where the patient was from a moment on.
 
-    since: datetime
+    ``intensive`` None: no location was given. ``dated``: the location has its own beginning.
+    """
+
+    since: Moment
     intensive: bool | None
+    dated: bool
 
 
-def read_moves(encounter: Element, person: Person, around: Around) -> tuple[Move, ...] | str:
-    """The movements that an Encounter tells of, or why it tells of none. Raises Refused, naming the element."""
+def read_course(encounter: Element, person: Person, around: Around) -> tuple[TellCourse] | str:
+    """The course that an Encounter tells of, or why it tells of none. Raises Refused, naming the element."""
     status = required_text(encounter, "status", "Encounter.status")
     stay = _stay(encounter, around)
     if not person.key:
         return "no patient is named"
     if not stay:
         return "the encounter has neither an identifier nor an id"
-    if status in _UNDONE:
-        at = first_moment(element(encounter, "period"), ("start",), around.feed.time_zone) or around.received_at
-        return (Move(kind="cancel_admit", stay=stay, at=at, intensive=None),)
-    if status not in _UNDER_WAY:
+    if status not in _KNOWN:
+        return "its status does not say whether there is a stay"
+    why = _no_stay(encounter, status)
+    stands = not why and status not in _UNDONE
+    places = _places(encounter, around) if stands else []
+    if stands and not places:
+        return "the stay has no time of its beginning"
+    course = TellCourse(
+        stay=stay,
+        told_by=around.door.identities.digest("encounter", around.holder, resource_id(encounter) or stay),
+        moves=tuple(_moves(encounter, places, stay, person, around)),
+        why=why,
+        adds=not all(place.dated for place in places),
+        version_at=last_updated(encounter, around.feed.time_zone),
+    )
+    return (course,)
+
+
+def _no_stay(encounter: Element, status: str) -> str:
+    """Why an Encounter is no stay in hospital; empty when it is, or was, one."""
+    if status in _NOT_BEGUN:
         return "the encounter has not begun"
-    if not _is_inpatient(encounter):
-        return "not a stay in hospital"
-    return tuple(_moves(encounter, stay, person, around, finished=status == "finished")) or "the stay has no time of its beginning"
+    return "" if _is_inpatient(encounter) else "not a stay in hospital"
 
 
-def _moves(encounter: Element, stay: str, person: Person, around: Around, *, finished: bool) -> Iterator[Move]:
+def _moves(encounter: Element, places: list[_Place], stay: str, person: Person, around: Around) -> Iterator[Move]:
     kind = "admit"
-    for place in _places(encounter, around):
-        known = read_facts(person.patient, around.feed, place.since)
-        yield Move(kind=kind, stay=stay, at=place.since, intensive=place.intensive, facts=known)
+    for place in places:
+        at, doubtful = place.since.at, place.since.repeated_hour
+        known = read_facts(person.patient, around.feed, at)
+        yield Move(kind=kind, stay=stay, at=at, intensive=place.intensive, facts=known, repeated_hour=doubtful)
         kind = "transfer"
     ended = first_moment(element(encounter, "period"), ("end",), around.feed.time_zone)
-    if finished and ended and kind == "transfer":
+    if places and ended and text(encounter, "status") == "finished":
         yield Move(kind="discharge", stay=stay, at=ended, intensive=None)
 
 
 def _places(encounter: Element, around: Around) -> list[_Place]:
     """Each location with its own beginning, in their order; else the stay as a whole."""
     zone = around.feed.time_zone
-    begun = first_moment(element(encounter, "period"), ("start",), zone)
+    begun = _start(encounter, zone)
     service = _names_of(element(encounter, "serviceType"))
     found: list[_Place] = []
     for one in elements(encounter, "location"):
-        since = first_moment(element(one, "period"), ("start",), zone) or begun
+        own = _start(one, zone)
+        since = own or begun
         if since and text(one, "status") not in _NOT_THERE:
             names = service | _names_of_location(element(one, "location"), encounter, around)
-            found.append(_Place(since, _any_intensive(names, around)))
+            found.append(_Place(since, _any_intensive(names, around), dated=own is not None))
     if found or begun is None:
-        return sorted(found, key=lambda place: place.since)
-    return [_Place(begun, _any_intensive(service, around) if service else None)]
+        return sorted(found, key=lambda place: place.since.at)
+    return [_Place(begun, _any_intensive(service, around) if service else None, dated=False)]
+
+
+def _start(parent: Element, zone: ZoneInfo) -> Moment | None:
+    return moment_or_none(text(element(parent, "period"), "start"), zone)
 
 
 def _names_of_location(reference: Element, encounter: Element, around: Around) -> set[str]:
@@ -93,8 +124,9 @@ def _is_inpatient(encounter: Element) -> bool:
 
 def _stay(encounter: Element, around: Around) -> str:
     """The hash of the visit: by its number, else by the Encounter's id on its server; empty without either."""
-    digest = around.door.identities.digest
+    identities = around.door.identities
     for identifier in elements(encounter, "identifier"):
         if text(identifier, "value"):
-            return digest("visit", (text(identifier, "system") or around.holder).lower(), text(identifier, "value"))
-    return digest("visit", around.holder, f"Encounter/{resource_id(encounter)}") if resource_id(encounter) else ""
+            authority = text(identifier, "system") or around.authority or around.holder
+            return identities.visit_key(authority=authority, number=text(identifier, "value"))
+    return identities.digest("visit", around.holder, f"Encounter/{resource_id(encounter)}") if resource_id(encounter) else ""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from producers.fhir.around import Around, local_name
 from producers.fhir.document import CANCELLED, read_document, read_report
 from producers.fhir.elements import Element, canonical, element, elements, resource_id, resource_type, sha256, text
-from producers.fhir.encounter import read_moves
+from producers.fhir.encounter import read_course
 from producers.fhir.observation import read_results
 from producers.fhir.patient import Person, key_of_patient, read_links, read_patient, read_person
 from stream.arrival import AddResults, Arrival, Ask
@@ -105,7 +105,7 @@ READERS: dict[str, Callable[[Element, Person, Around], Reading]] = {
     "Observation": _read_observation,
     "DiagnosticReport": _read_report,
     "DocumentReference": read_document,
-    "Encounter": read_moves,
+    "Encounter": read_course,
 }
 
 _CONTEXT = "it only goes with other resources"

@@ -1,10 +1,7 @@
 """ADT: admissions, transfers, discharges and their undoing as movements of a stay; A40 as a merge."""
 
-from datetime import datetime
-
-from producers.hl7.message import Segment
 from producers.hl7.reading import Reading
-from producers.hl7.times import first_moment, read_moment
+from producers.hl7.times import Moment, first_moment, read_moment
 from stream.arrival import Ask, Merge, Move
 from stream.errors import Refused
 
@@ -38,36 +35,30 @@ def read_movement(reading: Reading, event: str) -> tuple[Ask | None, str]:
     moment = first_moment(texts, reading.config.time_zone, reading.received_at)
     if moment is None:
         raise _no_time(reading, texts)
-    return _move(reading, _KINDS[event], moment.at, _intensive(reading)), ""
+    return _move(reading, _KINDS[event], moment, _intensive(reading)), ""
 
 
 def _update(reading: Reading) -> tuple[Ask | None, str]:
     """A08 gives the visit's admission (PV1-44), birth date and sex anew; its location is no movement."""
-    visit = reading.message.first("PV1")
-    if not visit.text(19):
+    if not _numbered(reading):
         return None, "no visit to update"
-    admitted = first_moment((visit.text(44),), reading.config.time_zone, reading.received_at)
-    kind, at = ("correct_admit", admitted.at) if admitted else ("update", _recorded_at(reading))
-    return _move(reading, kind, at, None), ""
+    admitted = first_moment((reading.message.first("PV1").text(44),), reading.config.time_zone, reading.received_at)
+    if admitted is None:
+        return _move(reading, "update", Moment(reading.recorded_at), None), ""
+    return _move(reading, "correct_admit", admitted, None), ""
 
 
-def _move(reading: Reading, kind: str, at: datetime, intensive: bool | None) -> Move:
+def _move(reading: Reading, kind: str, moment: Moment, intensive: bool | None) -> Move:
     return Move(
         kind=kind,
-        stay=_stay(reading, reading.message.first("PV1")),
-        at=at,
+        stay=_stay(reading),
+        at=moment.at,
         intensive=intensive,
-        facts=reading.facts_at(at),
-        recorded_at=_recorded_at(reading),
+        facts=reading.facts_at(moment.at),
+        recorded_at=reading.recorded_at,
         person=reading.person,
+        repeated_hour=moment.doubtful,
     )
-
-
-def _recorded_at(reading: Reading) -> datetime:
-    """EVN-2, else MSH-7, else receipt: in this order the movements of a stay are replayed."""
-    texts = (reading.message.first("EVN").text(2), reading.message.header.text(7))
-    moment = first_moment(texts, reading.config.time_zone, reading.received_at)
-    return moment.at if moment else reading.received_at
 
 
 def _merge(reading: Reading) -> Merge:
@@ -75,7 +66,7 @@ def _merge(reading: Reading) -> Merge:
     given_up = list(reading.message.all("MRG"))
     if len(given_up) != 1:
         raise Refused("not exactly one MRG segment", where="MRG")
-    return Merge(other=reading.key_in(given_up[0], 1, "MRG^1^1"))
+    return Merge(other=reading.key_given_up(given_up[0]))
 
 
 def _no_time(reading: Reading, texts: tuple[str, ...]) -> Refused:
@@ -89,13 +80,25 @@ def _no_time(reading: Reading, texts: tuple[str, ...]) -> Refused:
     return Refused("in the future", where="EVN^1^2")
 
 
-def _stay(reading: Reading, visit: Segment) -> str:
-    """PV1-19 with its assigning authority, else the patient's; without a visit number the patient and the admission's time."""
-    digest = reading.identities.digest
-    if number := visit.text(19):
-        return digest("visit", (visit.text(19, 4) or reading.authority or reading.feed).lower(), number)
+def _stay(reading: Reading) -> str:
+    """The visit by its number, else the patient and the time of admission. Raises Refused without either."""
+    if stay := _numbered(reading):
+        return stay
+    visit = reading.message.first("PV1")
     admitted = first_moment((visit.text(44),), reading.config.time_zone, reading.received_at)
-    return digest("visit", reading.patient_key, admitted.at.isoformat() if admitted else "")
+    if admitted is None:  # all visits of the patient would be one stay
+        raise Refused("neither a visit nor an account number, nor a time of admission", where="PV1^1^19")
+    return reading.identities.digest("visit", reading.patient_key, admitted.at.isoformat())
+
+
+def _numbered(reading: Reading) -> str:
+    """The visit by PV1-19, else PID-18, with its assigning authority, else the patient's; empty without either."""
+    for name, field in (("PV1", 19), ("PID", 18)):
+        segment = reading.message.first(name)
+        if number := segment.text(field):
+            authority = segment.text(field, 4) or segment.text(field, 4, 2) or reading.authority or reading.feed
+            return reading.identities.visit_key(authority=authority, number=number)
+    return ""
 
 
 def _intensive(reading: Reading) -> bool | None:

@@ -40,7 +40,7 @@ def read_document(reading: Reading, event: str) -> tuple[Ask | None, str]:
         raise Refused("no TXA segment", where="TXA")
     key = _document_key(reading, document, event)
     if event == _CANCEL or document.text(19).upper() == _DELETED:
-        return CancelNote(case_key=key), ""
+        return CancelNote(case_key=key, version_at=reading.recorded_at), ""
     kind = _listed(reading, [document.text(2), document.text(2, 4), *_codes(reading.message.all("OBX"))])
     if kind is None and (event in _WITH_CONTENT or document.text(2)):
         return None, NOT_LISTED
@@ -48,9 +48,9 @@ def read_document(reading: Reading, event: str) -> tuple[Ask | None, str]:
     if why:
         return None, why
     available = document.text(17).upper() not in _WAITS and document.text(19).upper() != _UNAVAILABLE
-    written = first_moment(tuple(document.text(field) for field in (4, 6, 7)), reading.config.time_zone, reading.received_at)
-    note = _note(reading, key, text, kind, written.at if written else None, available=available)
-    return replace(note, known_as=_known_as(reading, document, key, event)), ""
+    written = _first(reading, *(document.text(field) for field in (4, 6, 7)))
+    note = _note(reading, key, text, kind, written, available=available)
+    return replace(note, known_as=_known_as(reading, document, key, event), version_at=reading.recorded_at), ""
 
 
 def _document_key(reading: Reading, document: Segment, event: str) -> str:
@@ -126,6 +126,7 @@ class _Report:
 
     kind: str
     written: datetime | None
+    version_at: datetime | None
     segments: list[Segment] = field(default_factory=list)
 
 
@@ -136,9 +137,10 @@ def read_texts(reading: Reading) -> tuple[list[Ask], str]:
     for key, report in _reports(reading).items():
         text, why = _text(report.segments)
         if all(segment.text(11).upper() in _REMOVED for segment in report.segments):
-            asks.append(CancelNote(case_key=key))
+            asks.append(CancelNote(case_key=key, version_at=report.version_at))
         elif not why:
-            asks.append(_note(reading, key, text, report.kind, report.written))
+            note = _note(reading, key, text, report.kind, report.written)
+            asks.append(replace(note, version_at=report.version_at))
         else:
             reason = why
     return asks, reason
@@ -157,12 +159,12 @@ def _reports(reading: Reading) -> dict[str, _Report]:
         if kind:
             number = order.text(3)
             key = _key(reading, number) if number else _key(reading, reading.message.control_id, str(place))
-            report = reports.setdefault(key, _Report(kind, _written_at(reading, order, segment)))
+            written = _first(reading, segment.text(14), order.text(7), order.text(22))
+            report = reports.setdefault(key, _Report(kind, written, _first(reading, order.text(22))))
             report.segments.append(segment)
     return reports
 
 
-def _written_at(reading: Reading, order: Segment, segment: Segment) -> datetime | None:
-    times = (segment.text(14), order.text(7), order.text(22))
+def _first(reading: Reading, *times: str) -> datetime | None:
     moment = first_moment(times, reading.config.time_zone, reading.received_at)
     return moment.at if moment else None

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from producers.hl7.message import Message, Segment
-from producers.hl7.times import least_age
+from producers.hl7.times import first_moment, least_age
 from stream import facts
 from stream.content import ContentStore
 from stream.errors import Refused
@@ -60,6 +60,19 @@ class Reading:
         authority = self._assigner(segment, chosen)
         return self.identities.patient_key(authority=authority, number=number, feed=self.feed, kind=segment.part(chosen, 5))
 
+    def key_given_up(self, merge: Segment) -> str:
+        """The patient key in MRG-1, which is as in PID-3 where it leaves authority or type out. Raises Refused without a number."""
+        chosen = _chosen(merge, 1)
+        number = merge.part(chosen)
+        if not number:
+            raise Refused("no patient identifier", where="MRG^1^1")
+        authority = merge.part(chosen, 4) or merge.part(chosen, 4, 2) or self.authority
+        kind = merge.part(chosen, 5)
+        if not kind and authority == self.authority:
+            pid = self.message.first("PID")
+            kind = pid.part(_chosen(pid, 3), 5)
+        return self.identities.patient_key(authority=authority, number=number, feed=self.feed, kind=kind)
+
     def _assigner(self, segment: Segment, identifier: str) -> str:
         return segment.part(identifier, 4) or segment.part(identifier, 4, 2) or self.config.authority
 
@@ -104,6 +117,13 @@ class Reading:
         pid = self.message.first("PID")
         born, sex = pid.text(7), pid.text(8).upper()
         return self.identities.digest("person", born, sex) if born or sex else ""
+
+    @cached_property
+    def recorded_at(self) -> datetime:
+        """EVN-2, else MSH-7, else receipt: it orders the movements of a stay and the versions of a document."""
+        texts = (self.message.first("EVN").text(2), self.message.header.text(7))
+        moment = first_moment(texts, self.config.time_zone, self.received_at)
+        return moment.at if moment else self.received_at
 
     @property
     def language(self) -> str | None:

@@ -39,6 +39,12 @@ def hours(course: Course) -> tuple[float | None, float | None]:
         ([moved("correct_admit", 1, intensive=None)], (None, None)),
         ([moved("admit", 3), moved("transfer", 1, recorded=4), moved("update", 5, intensive=None)], (1, None)),
         ([moved("admit", 0, intensive=None)], (None, None)),
+        ([moved("admit", 0, intensive=False), moved("transfer", 5), moved("cancel_admit", 0, recorded=6)], (None, None)),
+        ([moved("transfer", 5), moved("cancel_admit", 6), moved("admit", 7)], (7, None)),
+        ([moved("admit", 0), moved("admit", 0, intensive=False, recorded=1)], (None, None)),
+        ([moved("admit", 0, intensive=False), moved("admit", 0, recorded=1)], (0, None)),
+        ([moved("admit", 0), moved("admit", 0, intensive=None, recorded=1)], (0, None)),
+        ([moved("admit", 0), moved("admit", 4, intensive=False)], (0, None)),
     ],
 )
 def test_every_order_of_arrival_comes_to_the_same(movements: list[Movement], expected: tuple[float | None, float | None]):

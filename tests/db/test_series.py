@@ -12,12 +12,14 @@ from db.close import Closer
 from db.engine import Database
 from db.series import EXPECTED, PATIENCE, SOURCE, STUDY, open_series, set_expected, source_facts
 from db.tables import case_inputs, cases, events, inputs
-from stream.arrival import Arrival, JoinSeries
+from stream.arrival import Arrival, JoinSeries, Merge, Receipt
 from stream.content import Content, ContentStore
+from stream.queues import Lane
 from stream.window import Window
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 QUIET = 30.0
+CONTENT = Content(digest="0" * 64, size=1, data=b"m")
 ASKED = source_facts("CT1", "1.2.9", {"CT1"})
 
 
@@ -25,13 +27,17 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def add(database: Database, number: int, *, seconds: float = 0, facts=ASKED, expected: int | None = None) -> None:
+def add(
+    database: Database, number: int, *, seconds: float = 0, facts=ASKED, expected: int | None = None, patient="p", lane=Lane.ROUTINE
+) -> Receipt:
     ask = JoinSeries(case_key="series:1.2.3", facts=facts, quiet_seconds=QUIET, expected=expected)
     data = f"slice {number}".encode()
     content = Content(digest=hashlib.sha256(data).hexdigest(), size=len(data), data=data)
-    one = Arrival(feed="dicom", identity=f"sop:{number}", sender_id=str(number), content=content, patient_key="p", asks=(ask,))
+    one = Arrival(
+        feed="dicom", identity=f"sop:{number}", sender_id=str(number), content=content, patient_key=patient, asks=(ask,), lane=lane
+    )
     with database.write() as (connection, _):
-        accept(connection, at(seconds), [one], slot="test", window=Window())
+        return accept(connection, at(seconds), [one], slot="test", window=Window()).receipts[0]
 
 
 def tell(database: Database, count: int, *, seconds: float) -> bool:
@@ -146,6 +152,35 @@ def test_a_series_that_began_over_another_feed_learns_its_source(database: Datab
     add(database, 2)
     assert case(database)["facts"] == {"modality": "CT", SOURCE: "CT1", STUDY: "1.2.9"}
     assert len(asked(database)) == 1
+
+
+def test_a_slice_of_another_patient_joins_no_series(database: Database):
+    add(database, 1)
+    receipt = add(database, 2, patient="q")
+    assert (receipt.disposition, receipt.reason, receipt.conflict) == ("not_used", "the series is of another patient", True)
+    assert len(rows(database, case_inputs)) == 1
+
+
+def test_a_slice_joins_under_another_key_of_its_patient(database: Database):
+    add(database, 1)
+    merge = Arrival(feed="hl7", identity="a40", sender_id="a40", content=CONTENT, patient_key="q", asks=(Merge(other="p"),))
+    with database.write() as (connection, now):
+        accept(connection, now, [merge], slot="test", window=Window())
+    assert add(database, 2, patient="q").disposition == "collecting"
+
+
+def test_a_slice_that_is_sent_again_as_stat_promotes_the_series_that_it_gathers_in(database: Database, tmp_path: Path):
+    add(database, 1)
+    assert add(database, 1, lane=Lane.STAT).known
+    assert case(database)["lane"] == "stat"
+    close(database, tmp_path, seconds=QUIET)
+    assert rows(database, events)[0]["lane"] == "stat"
+
+
+def test_a_slice_that_is_sent_again_without_haste_leaves_the_lane(database: Database):
+    add(database, 1, lane=Lane.STAT)
+    add(database, 1)
+    assert case(database)["lane"] == "stat"
 
 
 @pytest.mark.parametrize("count", [1, 500])

@@ -114,6 +114,13 @@ def test_a_time_without_an_offset_is_the_feeds_own() -> None:
     assert ask_of(projection(StudyDate="20230702"), berlin).acquired_at == datetime(2023, 7, 2, 8, 15, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(("clock", "offset", "flagged"), [("0230", None, True), ("0130", None, False), ("0230", "+0100", False)])
+def test_a_time_that_stands_twice_is_flagged(clock: str, offset: str | None, flagged: bool) -> None:
+    berlin = FeedConfig(name="dicom", time_zone=ZoneInfo("Europe/Berlin"))
+    ask = ask_of(projection(StudyDate="20221030", StudyTime=clock, TimezoneOffsetFromUTC=offset), berlin)
+    assert ask.facts.get("repeated_hour", False) is flagged
+
+
 def test_a_projection_image_is_judged_by_itself() -> None:
     sent = projection()
     ask = ask_of(sent)

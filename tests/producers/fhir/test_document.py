@@ -66,6 +66,36 @@ def test_a_document_that_replaces_another_takes_that_one_back(client, door):
     assert [(case["revision"], case["retracted_revision"]) for case in rows(door, cases)] == [(1, 1), (1, 0)]
 
 
+def version(hour: int, **more):
+    return document(meta={"lastUpdated": f"2026-03-02T{hour}:00:00Z"}, **more)
+
+
+def standing(client, door, *documents):
+    """Send one after the other; gives how many revisions each case has, and how many of them were taken back."""
+    for one in documents:
+        client.put(f"/fhir/DocumentReference/{one['id']}", json=one)
+    return [(case["revision"], case["retracted_revision"]) for case in rows(door, cases)]
+
+
+def test_an_older_version_opens_no_document_that_was_entered_in_error(client, door):
+    error = version(12, status="entered-in-error")
+    late = version(11, content=[{"attachment": attachment(NOTE + " Late.")}])
+    assert standing(client, door, version(10), error, late) == [(1, 1)]
+
+
+def test_a_document_whose_error_was_told_before_it_is_not_judged(client, door):
+    assert standing(client, door, document(status="entered-in-error"), document()) == [(0, 0)]
+
+
+def test_a_document_whose_replacement_was_told_before_it_is_not_judged(client, door):
+    related = [{"code": "replaces", "target": {"reference": "DocumentReference/d1"}}]
+    assert standing(client, door, version(11, id="d2", relatesTo=related), version(12)) == [(1, 0), (0, 0)]
+
+
+def test_a_superseded_document_is_taken_back(client, door):
+    assert standing(client, door, version(10), version(11, status="superseded")) == [(1, 1)]
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
@@ -74,7 +104,7 @@ def test_a_document_that_replaces_another_takes_that_one_back(client, door):
         ({"content": [{"attachment": attachment("%PDF", "application/pdf")}]}, "attachment is not text"),
         ({"content": []}, "it has no text"),
         ({"content": [{"attachment": attachment("see attached report")}]}, "not a note"),
-        ({"status": "superseded"}, "superseded"),
+        ({"status": "unheard-of"}, "its status is not current"),
         ({"subject": {"reference": "Group/1"}}, "no patient is named"),
     ],
 )

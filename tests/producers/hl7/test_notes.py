@@ -60,7 +60,8 @@ def test_a_replacement_goes_by_what_it_replaces(desk: Door) -> None:
 
 
 def test_a_cancel_names_the_document(desk: Door) -> None:
-    assert asked(desk, mdm("T11", "")) == CancelNote(case_key=asked(desk, mdm("T02")).case_key)
+    note = asked(desk, mdm("T02"))
+    assert asked(desk, mdm("T11", "")) == CancelNote(case_key=note.case_key, version_at=note.version_at)
     assert isinstance(asked(desk, mdm("T03", "", f19="CA")), CancelNote)
 
 
@@ -175,6 +176,19 @@ def test_a_text_that_was_withdrawn_is_cancelled(desk: Door) -> None:
     kept = asked(desk, oru(result(NOTE, "", "18748-4^Report^LN", kind="TX")))
     gone = asked(desk, oru(result("", "", "18748-4^Report^LN", kind="TX", status="W")))
     assert gone == CancelNote(case_key=kept.case_key)
+
+
+def test_versions_of_a_document_are_ordered_by_evn_else_msh(desk: Door) -> None:
+    recorded, sent = datetime(2026, 11, 20, 9, 30, tzinfo=UTC), datetime(2026, 11, 20, 11, 55, tzinfo=UTC)
+    assert asked(desk, mdm("T08")).version_at == recorded
+    assert asked(desk, mdm("T08").replace(b"EVN|T08|20261120093000", b"EVN|T08")).version_at == sent
+
+
+@pytest.mark.parametrize("status", ["F", "W"])
+def test_versions_of_a_text_result_are_ordered_by_obr_22_alone(desk: Door, status: str) -> None:
+    line = result(NOTE, "", "18748-4^Report^LN", kind="TX", status=status)
+    assert asked(desk, oru(order(f22="20261120113000"), line)).version_at == datetime(2026, 11, 20, 11, 30, tzinfo=UTC)
+    assert asked(desk, oru(order(), line)).version_at is None
 
 
 def test_a_language_is_taken_from_msh_19_only(desk: Door) -> None:
