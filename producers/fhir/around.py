@@ -42,7 +42,7 @@ def fetch_nothing(address: str, source: str, kind: str) -> Fetched | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What stands around a resource.
+    """What stands around a resource. ``way``: the feed that it came over.
 
     ``source``: the base address of the server that holds it, empty when nobody said. ``sender``: what then tells its ids
     from those of others: the address that it was sent from.
@@ -55,6 +55,7 @@ class Around:
     door: Door
     feed: FeedConfig
     received_at: datetime
+    way: str = "fhir"
     source: str = ""
     sender: str = ""
     vouched: frozenset[str] = frozenset()

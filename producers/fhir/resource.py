@@ -45,7 +45,7 @@ def _patient_arrival(patient: Element, around: Around) -> Arrival:
 def _arrival(resource: Element, patient_key: str, reading: Reading, around: Around) -> Arrival:
     content = canonical(resource)
     return Arrival(
-        feed=around.feed.name,
+        feed=around.way,
         identity=_identity(resource, content, patient_key, around),
         sender_id=sender_id(resource),
         content=around.door.store.put(content),

@@ -19,6 +19,9 @@ from stream.feeds import FeedConfig
 
 __all__ = ["NOT_ALLOWED", "Taken", "parse_message", "split_batch", "take_message"]
 
+#: The feed whose table says what messages mean, and in which bare numbers are good.
+NAME = "hl7"
+
 #: Why a sender that is not on the feed's list is refused.
 NOT_ALLOWED = "sender not allowed"
 
@@ -50,11 +53,11 @@ def take_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: da
     without one by EVN-1. Raises Refused for its content, Unsupported for its sender, MSH-9, MSH-11 or
     MSH-12, Temporary without space.
     """
-    config = door.feeds.feed(feed)
+    config = door.feeds.feed(NAME)
     message = read_message(frame, config.character_set)
     _check_sender(message, config)
     kind, event = _supported(message)
-    reading = Reading(message, feed, config, door.feeds, door.identities, door.store, received_at)
+    reading = Reading(message, NAME, config, door.feeds, door.identities, door.store, received_at)
     patient_key = reading.patient_key
     asks, not_used, refused = _READERS[kind](reading, event)
     arrival = Arrival(
