@@ -157,6 +157,8 @@ class Receipt:
     """What became of an arrival: the answer that the sender may now be given.
 
     ``known``: this identity with this content was accepted before; ``conflict``: with other content, kept and flagged.
+    ``refused``: its points that were not taken when it was accepted, as ``{"code", "reason"}``: one that is known is not laid
+    anew, whatever its feed would make of it by now.
     """
 
     input_id: int
@@ -164,3 +166,4 @@ class Receipt:
     reason: str = ""
     known: bool = False
     conflict: bool = False
+    refused: tuple[Mapping[str, str], ...] = ()

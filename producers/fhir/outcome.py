@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from stream.arrival import AddResults, Arrival, Receipt
+from stream.arrival import Receipt
 from stream.errors import OutOfSpace, Refused, Temporary, Unsupported
 
 #: No more issues than this are named in one answer.
@@ -50,11 +50,10 @@ def issue_of_fault(error: Temporary) -> Issue:
     return issue("error", "no-store" if isinstance(error, OutOfSpace) else "transient", f"try again later: {error}")
 
 
-def issues_of(arrival: Arrival, receipt: Receipt) -> list[Issue]:
-    """What became of an accepted resource, each refused point named."""
+def issues_of(receipt: Receipt) -> list[Issue]:
+    """What became of an accepted resource, each point named that was refused when it was accepted."""
     words = _BECAME.get(receipt.disposition, receipt.disposition)
-    points = [point for ask in arrival.asks if isinstance(ask, AddResults) for point in ask.refused]
-    if receipt.reason and not points:
+    if receipt.reason and not receipt.refused:
         words = f"{words} ({receipt.reason})"
     told = issue("information", "informational", f"{words}; known before" if receipt.known else words)
-    return [told, *(issue("warning", "value", f"refused point {point['code']}: {point['reason']}") for point in points)]
+    return [told, *(issue("warning", "value", f"refused point {one['code']}: {one['reason']}") for one in receipt.refused)]

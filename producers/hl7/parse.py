@@ -13,7 +13,7 @@ from producers.hl7.moves import read_movement
 from producers.hl7.notes import NOT_LISTED, read_document, read_texts
 from producers.hl7.reading import Reading
 from producers.hl7.results import RefusedPoint, read_results
-from stream.arrival import Arrival, Ask
+from stream.arrival import Arrival, Ask, Receipt
 from stream.errors import Unsupported
 from stream.feeds import FeedConfig
 
@@ -39,6 +39,20 @@ class Taken:
 
     arrival: Arrival
     refused: tuple[RefusedPoint, ...] = ()
+
+    def told(self, receipt: Receipt) -> list[RefusedPoint]:
+        """The points that were refused when the message was accepted: a known one may read otherwise by now.
+
+        Each with its place, or only the segment's name where it would no longer be refused.
+        """
+        left, told = list(self.refused), []
+        for point in receipt.refused:
+            code, reason = point["code"], point["reason"]
+            same = next((one for one in left if (one.code, one.reason) == (code, reason)), None)
+            if same:
+                left.remove(same)
+            told.append(same or RefusedPoint(code=code, reason=reason, where="OBX"))
+        return told
 
 
 def parse_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: datetime) -> Arrival:

@@ -79,6 +79,16 @@ def test_an_unknown_unit_is_named_in_the_answer_and_the_rest_is_used(client, doo
     assert [(point["code"], point["reason"]) for point in rows(door, refused_points)] == [("76534-7", "unknown unit")]
 
 
+def test_a_resource_sent_again_after_the_tables_were_mended_still_hears_what_was_not_taken(client, door):
+    sent = observation(valueQuantity=quantity(140, ""))
+    first = diagnostics(client.post("/fhir/Observation", json=sent))
+    object.__setattr__(door.feeds.feed("fhir"), "default_units", {"2951-2": "mmol/L"})  # as after a restart
+    again = client.post("/fhir/Observation", json=sent)
+    assert (again.status_code, rows(door, points)) == (200, [])
+    assert "refused point 2951-2: no unit" in first
+    assert "refused point 2951-2: no unit" in diagnostics(again)
+
+
 @pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
 def test_a_result_that_was_taken_back_loses_its_value(client, door, status):
     put(client, observation())
