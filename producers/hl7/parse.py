@@ -111,10 +111,14 @@ def _supported(message: Message) -> tuple[str, str]:
     return kind, event
 
 
-def _identity(reading: Reading, frame: bytes) -> str:
-    """The same message over MLLP and in a folder is one input: its digest is taken with one kind of line end."""
+def digest_of(frame: bytes) -> str:
+    """Of a message with one kind of line end, so that the same one over MLLP and in a folder is one input."""
     plain = re.sub(rb"[\r\n]+", b"\r", frame.removeprefix(b"\xef\xbb\xbf").strip())
-    digest = hashlib.sha256(plain).hexdigest()
+    return hashlib.sha256(plain).hexdigest()
+
+
+def _identity(reading: Reading, frame: bytes) -> str:
+    digest = digest_of(frame)
     message = reading.message
     if not message.control_id:
         return f"hl7:{digest}"
