@@ -4,7 +4,7 @@ from datetime import datetime
 
 from producers.door import Door
 from producers.hl7.charset import split_batch
-from producers.hl7.parse import digest_of, parse_message
+from producers.hl7.parse import as_kept, digest_of, parse_message
 from stream.arrival import Arrival
 from stream.errors import Refused
 
@@ -35,12 +35,13 @@ def _told(error: Refused, number: int, of: int) -> Refused:
 
 def _refused_arrival(message: bytes, error: Refused, door: Door, feed: str) -> Arrival:
     """Kept with the reason, so that nothing is passed over; the same message taken later is another input."""
-    digest = digest_of(message)
+    kept = as_kept(message)
+    digest = digest_of(kept)
     place = f" ({error.where})" if error.where else ""
     return Arrival(
         feed=feed,
         identity=f"hl7:refused:{digest}",
         sender_id=digest[:16],
-        content=door.store.put(message),
+        content=door.store.put(kept),
         not_used=f"refused: {error.reason}{place}",
     )

@@ -74,11 +74,12 @@ def take_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: da
     reading = Reading(message, NAME, config, door.feeds, door.identities, door.store, received_at)
     patient_key = reading.patient_key
     asks, not_used, refused = _READERS[kind](reading, event)
+    kept = as_kept(frame)
     arrival = Arrival(
         feed=feed,
-        identity=_identity(reading, frame),
+        identity=_identity(reading, kept),
         sender_id=message.control_id,
-        content=door.store.put(frame),
+        content=door.store.put(kept),
         patient_key=patient_key,
         lane=reading.lane,
         asks=tuple(asks),
@@ -111,14 +112,18 @@ def _supported(message: Message) -> tuple[str, str]:
     return kind, event
 
 
-def digest_of(frame: bytes) -> str:
-    """Of a message with one kind of line end, so that the same one over MLLP and in a folder is one input."""
-    plain = re.sub(rb"[\r\n]+", b"\r", frame.removeprefix(b"\xef\xbb\xbf").strip())
-    return hashlib.sha256(plain).hexdigest()
+def as_kept(frame: bytes) -> bytes:
+    """A message with one kind of line end, so that the same one over MLLP and in a folder is one input."""
+    return re.sub(rb"[\r\n]+", b"\r", frame.removeprefix(b"\xef\xbb\xbf").strip()) + b"\r"
 
 
-def _identity(reading: Reading, frame: bytes) -> str:
-    digest = digest_of(frame)
+def digest_of(kept: bytes) -> str:
+    """Of a message as it is kept."""
+    return hashlib.sha256(kept.removesuffix(b"\r")).hexdigest()
+
+
+def _identity(reading: Reading, kept: bytes) -> str:
+    digest = digest_of(kept)
     message = reading.message
     if not message.control_id:
         return f"hl7:{digest}"

@@ -42,4 +42,5 @@ def test_a_file_of_which_nothing_is_taken_is_refused_and_says_of_which_message(d
 
 def test_a_refused_message_of_a_batch_is_one_input_however_often_it_comes(desk: Door) -> None:
     first, again = (read(desk, GOOD + APPOINTMENT.replace(b"\r", end)) for end in (b"\r", b"\n"))
-    assert first[1].identity == again[1].identity != first[0].identity
+    assert (first[1].identity, first[1].content) == (again[1].identity, again[1].content)
+    assert first[1].identity != first[0].identity
