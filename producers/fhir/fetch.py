@@ -1,5 +1,6 @@
 """What lies behind an ``attachment.url``, fetched from servers that the configuration lists for it and from nowhere else."""
 
+import re
 import threading
 import time
 
@@ -22,6 +23,10 @@ AT_ONCE = 4
 PLACE_SECONDS = 1.0
 
 _BINARY = ("application/fhir+json", "application/json+fhir")
+
+
+#: How an address begins that says by itself where it leads (RFC 3986); every other one is relative, whatever stands behind.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 class Fetcher:
@@ -66,7 +71,7 @@ class Fetcher:
         return _read(answer, kind)
 
     def _place(self, address: str, source: str) -> tuple[Server, str] | None:
-        relative = "://" not in address
+        relative = _SCHEME.match(address) is None
         for server in self._servers:
             full = address_on(server, address) if not relative or source == server.url else ""
             if full:
