@@ -132,7 +132,7 @@ def _lay(dialect: str) -> sa.Insert:
 
 def _refuse(connection: sa.Connection, batch: Sequence[Laid]) -> None:
     rows = [
-        {"patient_key": laid.arrival.patient_key, "input_id": laid.input_id, **point}
+        {"patient_key": laid.arrival.patient_key, "input_id": laid.input_id, "code": point["code"], "reason": point["reason"]}
         for laid in batch
         for point in laid.ask.refused
     ]

@@ -83,7 +83,10 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class AddResults:
-    """Put results on the patient's timeline; ``refused``: points that were not taken, as ``{"code", "reason"}``."""
+    """Put results on the patient's timeline.
+
+    ``refused``: points that were not taken, as ``{"code", "reason"}``; FHIR adds ``"where"``, for its answer alone.
+    """
 
     results: tuple[Result, ...]
     refused: tuple[Mapping[str, str], ...] = ()

@@ -97,7 +97,7 @@ class _Reader:
             try:
                 results += self._results(row, part)
             except Refused as error:
-                refused.append({"code": row.codes[0], "reason": error.reason})
+                refused.append({"code": row.codes[0], "reason": error.reason, "where": self._where(part)})
         if not results and not refused:
             return "no result with a value"
         return AddResults(results=tuple(results), refused=tuple(refused))
@@ -120,6 +120,11 @@ class _Reader:
             available_at=self.available_at,
             version_at=self.version_at,
         )
+
+    def _where(self, part: Element) -> str:
+        """The FHIRPath of a value."""
+        place = next((place for place, one in enumerate(elements(self.observation, "component")) if one is part), None)
+        return "Observation.value" if place is None else f"Observation.component[{place}].value"
 
     def _removed_from(self) -> datetime:
         """The observation time of what is taken back; a removal needs none, so the nearest other time will do."""

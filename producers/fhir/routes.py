@@ -178,7 +178,7 @@ class FhirRoutes:
         (taken,) = await self._take_all([arrival])
         if isinstance(taken, Refused):
             raise self._refusal(422, taken, canonical(resource))
-        outcome = operation_outcome(issues_of(taken.receipt))
+        outcome = operation_outcome(issues_of(taken.arrival, taken.receipt))
         location = {"Location": f"/fhir/{taken.arrival.sender_id}"}
         return JSONResponse(outcome, 200 if taken.receipt.known else 201, location, media_type=FHIR_JSON)
 
