@@ -15,7 +15,7 @@ from db import merges, notes, patients, series, stays, timeline
 from db.commit import Commit, Outcome, promote
 from db.people import hold_people
 from db.rows import change_rows, read_rows, write_rows
-from db.tables import cases, inputs
+from db.tables import cases, inputs, refused_points
 from db.tally import raise_tallies
 from stream.arrival import (
     AddResults,
@@ -109,10 +109,25 @@ _KNOWN = sa.select(inputs.c.identity, inputs.c.digest, inputs.c.id, inputs.c.dis
 def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
     """Receipts of those that were accepted before."""
     found = read_rows(connection, _KNOWN, identities=list({arrival.identity for arrival in arrivals}))
+    with_points = {_name(arrival) for arrival in arrivals if any(isinstance(ask, AddResults) for ask in arrival.asks)}
+    ids = [number for identity, digest, number, _, _ in found if (identity, digest) in with_points]
+    refused: dict[int, list[dict[str, str]]] = {}
+    for number, code, reason in read_rows(connection, _REFUSED_THEN, inputs=ids):
+        refused.setdefault(number, []).append({"code": code, "reason": reason})
     return {
-        (identity, digest): Receipt(input_id=number, disposition=disposition, reason=reason, known=True)
+        (identity, digest): Receipt(
+            input_id=number, disposition=disposition, reason=reason, known=True, refused=tuple(refused.get(number, ()))
+        )
         for identity, digest, number, disposition, reason in found
     }
+
+
+_REFUSED_THEN = (
+    sa.select(refused_points.c.input_id, refused_points.c.code, refused_points.c.reason)
+    .join(inputs, (inputs.c.id == refused_points.c.input_id) & (inputs.c.patient_key == refused_points.c.patient_key))
+    .where(inputs.c.id.in_(sa.bindparam("inputs", expanding=True)))
+    .order_by(refused_points.c.id)
+)
 
 
 def _promote(commit: Commit, arrival: Arrival) -> None:
@@ -135,8 +150,14 @@ def _take(commit: Commit, arrivals: Sequence[Arrival]) -> list[Receipt]:
     outcomes = _settle(commit, arrivals, input_ids, event_ids)
     patients.join_late(commit, arrivals, input_ids)
     return [
-        Receipt(input_id=input_id, disposition=outcome.disposition, reason=outcome.reason, conflict=outcome.conflict)
-        for input_id, outcome in zip(input_ids, outcomes, strict=True)
+        Receipt(
+            input_id=input_id,
+            disposition=outcome.disposition,
+            reason=outcome.reason,
+            conflict=outcome.conflict,
+            refused=tuple(point for ask in arrival.asks if isinstance(ask, AddResults) for point in ask.refused),
+        )
+        for arrival, input_id, outcome in zip(arrivals, input_ids, outcomes, strict=True)
     ]
 
 

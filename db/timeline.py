@@ -117,9 +117,13 @@ def _lay(dialect: str) -> sa.Insert:
     return insert.on_conflict_do_update(index_elements=["identity"], set_=new)
 
 
+#: What is kept of a refused point.
+_REFUSED = ("code", "reason", "observed_at")
+
+
 def _refuse(connection: sa.Connection, batch: Sequence[Laid]) -> None:
     rows = [
-        {"patient_key": laid.arrival.patient_key, "input_id": laid.input_id, **point}
+        {"patient_key": laid.arrival.patient_key, "input_id": laid.input_id, **{name: point.get(name) for name in _REFUSED}}
         for laid in batch
         for point in laid.ask.refused
     ]

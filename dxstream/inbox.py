@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from producers.door import Door
-from producers.fhir.file import parse_file
+from producers.fhir import file as fhir_file
 from producers.folder.feed import FolderFeed
-from producers.hl7.parse import parse_message, split_batch
+from producers.hl7 import file as hl7_file
 from stream.arrival import Arrival
 from stream.settings import Settings
 
@@ -21,10 +21,9 @@ def parsers(door: Door) -> dict[str, Callable[[bytes, str], list[Arrival]]]:
     """Suffix → parser of a whole file."""
 
     def hl7(content: bytes, _: str) -> list[Arrival]:
-        now = datetime.now(UTC)
-        return [parse_message(message, door=door, feed="folder", received_at=now) for message in split_batch(content)]
+        return hl7_file.parse_file(content, door=door, received_at=datetime.now(UTC), feed="folder")
 
     def fhir(content: bytes, name: str) -> list[Arrival]:
-        return parse_file(content, name, door=door, received_at=datetime.now(UTC), feed="folder")
+        return fhir_file.parse_file(content, name, door=door, received_at=datetime.now(UTC), feed="folder")
 
     return {".hl7": hl7, ".json": fhir, ".fhir": fhir, ".ndjson": fhir, ".gz": fhir}

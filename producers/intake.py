@@ -9,8 +9,11 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 from db.accept import Accepted
 from db.engine import Database
@@ -32,9 +35,17 @@ MAX_GROUP = 256
 
 @dataclass(frozen=True)
 class _Submission:
-    arrival: Arrival
+    """``arrivals`` go into one commit, or none of them does. ``answer``: the Receipt of a single one, else one for each."""
+
+    arrivals: Sequence[Arrival]
+    single: bool
     began: float  # monotonic seconds
-    answer: Future[Receipt] = field(default_factory=Future)
+    answer: Future[Any] = field(default_factory=Future)
+
+    @property
+    def failed(self) -> bool:
+        """Whether some content could not be saved."""
+        return any(arrival.content.failed for arrival in self.arrivals)
 
 
 class Intake:
@@ -86,7 +97,13 @@ class Intake:
 
     def submit(self, arrival: Arrival) -> Future[Receipt]:
         """Hand over one arrival; the future gives its Receipt after the commit, or raises Refused or Temporary."""
-        submission = _Submission(arrival, time.monotonic())
+        return self._hand_in(_Submission((arrival,), True, time.monotonic()))
+
+    def submit_whole(self, arrivals: Sequence[Arrival]) -> Future[Sequence[Receipt]]:
+        """Hand over several that are committed together or not at all; the future gives their Receipts, or raises as above."""
+        return self._hand_in(_Submission(arrivals, False, time.monotonic()))
+
+    def _hand_in(self, submission: _Submission) -> Future[Any]:
         if self._stopped.is_set():
             submission.answer.set_exception(Temporary("the intake is stopping"))
         else:
@@ -120,13 +137,15 @@ class Intake:
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
             group = [first]
+            size = len(first.arrivals)
             ended = False
-            while len(group) < MAX_GROUP and not self._waiting.empty():
+            while size < MAX_GROUP and not self._waiting.empty():
                 submission = self._waiting.get()
                 if submission is None:
                     ended = True
                     break
                 group.append(submission)
+                size += len(submission.arrivals)
             self._commit(group)
             if ended:
                 return
@@ -143,7 +162,7 @@ class Intake:
 
     def _without_unsaved(self, group: list[_Submission], error: Temporary) -> None:
         """Those whose content could not be saved fail, and the others are tried without them; else all fail."""
-        failed = [submission.arrival.content.failed for submission in group]
+        failed = [submission.failed for submission in group]
         if not any(failed):
             _fail(group, error)
             return
@@ -156,23 +175,28 @@ class Intake:
             for submission in group:
                 self._commit([submission])
             return
-        log.warning("an input cannot be written: feed=%s error=%s", group[0].arrival.feed, _kind(error))
-        self.refused(group[0].arrival.feed, "cannot be written", content=group[0].arrival.content.data or b"")
+        for arrival in group[0].arrivals:
+            log.warning("an input cannot be written: feed=%s error=%s", arrival.feed, _kind(error))
+            self.refused(arrival.feed, "cannot be written", content=arrival.content.data or b"")
         _fail(group, error if isinstance(error, Refused) else Refused("the ledger cannot hold this input"))
 
     def _write(self, group: list[_Submission]) -> Accepted:
         now = time.monotonic()
-        return self._writer.write([one.arrival for one in group], [now - one.began for one in group])
+        waited = [(arrival, now - one.began) for one in group for arrival in one.arrivals]
+        return self._writer.write([arrival for arrival, _ in waited], [seconds for _, seconds in waited])
 
     def _answer(self, group: list[_Submission], accepted: Accepted) -> None:
         committed = time.monotonic()
         self._ring.want(accepted.rings)
-        for submission, receipt in zip(group, accepted.receipts, strict=True):
-            self.last_received[submission.arrival.feed] = time.time()
-            for modality in _modalities(submission.arrival):
-                self.measures.observe("dxstream_stage_seconds", committed - submission.began, modality=modality, stage="accept")
+        receipts = iter(accepted.receipts)
+        for submission in group:
+            for arrival in submission.arrivals:
+                self.last_received[arrival.feed] = time.time()
+                for modality in _modalities(arrival):
+                    self.measures.observe("dxstream_stage_seconds", committed - submission.began, modality=modality, stage="accept")
+            told = list(islice(receipts, len(submission.arrivals)))
             if submission.answer.set_running_or_notify_cancel():  # False when the sender has gone
-                submission.answer.set_result(receipt)
+                submission.answer.set_result(told[0] if submission.single else told)
 
 
 _MODALITIES = {JudgeNow: "scan", JoinSeries: "scan", WriteNote: "note", CancelNote: "note"}

@@ -97,7 +97,8 @@ class AddResults:
     """Put results on the patient's timeline.
 
     ``refused``: points that were not taken, as ``{"code", "reason", "observed_at"}``; the time is None where it cannot be told.
-    ``whole``: these are all results of their base; what an earlier version of it held besides is taken back.
+    FHIR adds ``"where"``, for its answer alone. ``whole``: these are all results of their base; what an earlier version of it held
+    besides is taken back.
     """
 
     results: tuple[Result, ...]
@@ -192,6 +193,8 @@ class Receipt:
     """What became of an arrival: the answer that the sender may now be given.
 
     ``known``: this identity with this content was accepted before; ``conflict``: with other content, kept and flagged.
+    ``refused``: its points that were not taken when it was accepted, as ``{"code", "reason"}``: one that is known is not laid
+    anew, whatever its feed would make of it by now.
     """
 
     input_id: int
@@ -199,3 +202,4 @@ class Receipt:
     reason: str = ""
     known: bool = False
     conflict: bool = False
+    refused: tuple[Mapping[str, str], ...] = ()

@@ -61,5 +61,5 @@ def _answer_entry(place: int, one: Taken | Refused) -> dict[str, Any]:
     return {
         "status": "200 OK" if one.receipt.known else "201 Created",
         "location": one.arrival.sender_id,
-        "outcome": operation_outcome(issues_of(one.arrival, one.receipt)),
+        "outcome": operation_outcome(issues_of(one.arrival, one.receipt, place=place)),
     }

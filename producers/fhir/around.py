@@ -8,11 +8,11 @@ from datetime import datetime
 from db.patients import Known, find_patients
 from producers.door import Door
 from producers.fhir.elements import Element, elements, resource_id, resource_type, text
-from stream.errors import Refused
+from stream.errors import Refused, Temporary
 from stream.feeds import FeedConfig
 
 #: (address as written, base of the server that holds it, media type) → what was fetched, None when it is on no listed server.
-#: Raises NoTextError, and Temporary when the server is away.
+#: Raises NoTextError, AttachmentAwayError, and Temporary without room for one more.
 Fetch = Callable[[str, str, str], "Fetched | None"]
 
 _RESTFUL = re.compile(r"(?:(?P<base>https?://.+)/)?(?P<local>[A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})(?:/_history/.+)?")
@@ -20,6 +20,10 @@ _RESTFUL = re.compile(r"(?:(?P<base>https?://.+)/)?(?P<local>[A-Z][A-Za-z]+/[A-Z
 
 class NoTextError(Refused):
     """An attachment gives no text, now or later; the reason says why."""
+
+
+class AttachmentAwayError(Temporary):
+    """An attachment cannot be had now: its fault, and not that of whoever refers to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ def fetch_nothing(address: str, source: str, kind: str) -> Fetched | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What stands around a resource.
+    """What stands around a resource. ``way``: the feed that it came over.
 
     ``source``: the base address of the server that holds it, empty when nobody said. ``sender``: what then tells its ids
     from those of others: the address that it was sent from.
@@ -51,6 +55,7 @@ class Around:
     door: Door
     feed: FeedConfig
     received_at: datetime
+    way: str = "fhir"
     source: str = ""
     sender: str = ""
     vouched: frozenset[str] = frozenset()

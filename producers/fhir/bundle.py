@@ -15,6 +15,9 @@ TYPES = ("transaction", "batch", "message", "collection", "searchset", "document
 #: A Bundle of more entries is refused: its sender should send several.
 MAX_ENTRIES = 20_000
 
+#: The same of a transaction, which is one commit: others wait for it.
+MAX_TRANSACTION = 5_000
+
 #: Requests of an entry that bring a resource; an entry of a message or a collection has none.
 _WRITES = ("", "POST", "PUT")
 
@@ -39,8 +42,9 @@ def read_entries(bundle: Element) -> list[Element]:
     entries = bundle.get("entry", [])
     if not isinstance(entries, list):
         raise Refused("entry is no list", where="Bundle.entry")
-    if len(entries) > MAX_ENTRIES:
-        raise Refused(f"more than {MAX_ENTRIES} entries", where="Bundle.entry")
+    most = MAX_TRANSACTION if kind == "transaction" else MAX_ENTRIES
+    if len(entries) > most:
+        raise Refused(f"more than {most} entries", where="Bundle.entry")
     return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 

@@ -29,7 +29,7 @@ NoteAsks = tuple[WriteNote | CancelNote, ...]
 def read_document(document: Element, person: Person, around: Around) -> NoteAsks | str:
     """What a DocumentReference asks, or why it asks nothing. Raises Refused, naming the element."""
     status = required_text(document, "status", "DocumentReference.status")
-    case_key, version_at = _case_key(document, around), last_updated(document, around.feed.time_zone)
+    case_key, version_at = _case_key(document, around), last_updated(document, around.feed.time_zone, around.received_at)
     if CANCELLED & {status, text(document, "docStatus")} or status == _SUPERSEDED:
         return (CancelNote(case_key=case_key, version_at=version_at),)
     if status != "current":
@@ -59,7 +59,7 @@ def read_report(report: Element, person: Person, around: Around) -> NoteAsks | s
         return "its results come as Observations"
     case_key = _case_key(report, around)
     if status in CANCELLED:
-        return (CancelNote(case_key=case_key, version_at=last_updated(report, around.feed.time_zone)),)
+        return (CancelNote(case_key=case_key, version_at=last_updated(report, around.feed.time_zone, around.received_at)),)
     attachments = elements(report, "presentedForm")
     words, why = read_text(attachments, "DiagnosticReport.presentedForm", "", around)
     words = words or clean_text(text(report, "conclusion"))

@@ -56,7 +56,7 @@ def read_course(encounter: Element, person: Person, around: Around) -> tuple[Tel
         moves=tuple(_moves(encounter, places, stay, person, around)),
         why=why,
         adds=not all(place.dated for place in places),
-        version_at=last_updated(encounter, around.feed.time_zone),
+        version_at=last_updated(encounter, around.feed.time_zone, around.received_at),
     )
     return (course,)
 

@@ -1,11 +1,14 @@
 """What lies behind an ``attachment.url``, fetched from servers that the configuration lists for it and from nowhere else."""
 
+import re
 import threading
+import time
 
-from producers.fhir.around import Fetched, NoTextError
+from producers.fhir.around import AttachmentAwayError, Fetched, NoTextError
 from producers.fhir.attachment import read_base64
-from producers.fhir.client import Answer, address_on, get
+from producers.fhir.client import Answer, AwayError, address_on, get
 from producers.fhir.elements import element, read_json, text
+from producers.fhir.failing import Failing
 from producers.fhir.servers import Server, Servers
 from stream.errors import Refused, Temporary
 
@@ -22,33 +25,53 @@ PLACE_SECONDS = 1.0
 _BINARY = ("application/fhir+json", "application/json+fhir")
 
 
+#: How an address begins that says by itself where it leads (RFC 3986); every other one is relative, whatever stands behind.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
 class Fetcher:
     """Gives ``Around.fetch`` for a set of servers."""
 
     def __init__(self, servers: Servers) -> None:
         self._servers = [server for server in servers.values() if server.attachments]
+        self._failing = Failing()
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def fetch(self, address: str, source: str, kind: str) -> Fetched | None:
         """The bytes behind an address, a relative one on ``source``; None when it is on none of the servers.
 
-        Raises NoTextError for what is not there, too large or of another media type, Temporary when the server is away.
+        Raises NoTextError for what is not there, too large, of another media type or given up; AttachmentAwayError when it
+        cannot be had now, Temporary when too many are being fetched.
         """
         found = self._place(address, source)
         if found is None:
             return None
+        server, full = found
+        if not self._failing.is_due(full, time.monotonic()):
+            raise AttachmentAwayError("the attachment could not be had a moment ago")
         if not self._places.acquire(timeout=PLACE_SECONDS):
             raise Temporary("too many attachments are being fetched")
         try:
-            answer = get(*found, accept=f"{kind}, application/fhir+json;q=0.5", limit=MOST_BYTES, seconds=FETCH_SECONDS)
-            return _read(answer, kind)
+            return self._ask(server, full, kind)
         except Refused as error:
             raise NoTextError(f"attachment cannot be fetched: {error.reason}") from None
         finally:
             self._places.release()
 
+    def _ask(self, server: Server, address: str, kind: str) -> Fetched:
+        """Raises AttachmentAwayError, and Refused for what will never be had or could not be had for too long."""
+        accept = f"{kind}, application/fhir+json;q=0.5"
+        try:
+            answer = get(server, address, accept=accept, limit=MOST_BYTES, seconds=FETCH_SECONDS)
+        except AwayError as error:
+            if self._failing.failed(address, time.monotonic()):
+                raise Refused(str(error)) from None
+            raise AttachmentAwayError(str(error)) from None
+        self._failing.fetched(address)
+        return _read(answer, kind)
+
     def _place(self, address: str, source: str) -> tuple[Server, str] | None:
-        relative = "://" not in address
+        relative = _SCHEME.match(address) is None
         for server in self._servers:
             full = address_on(server, address) if not relative or source == server.url else ""
             if full:

@@ -59,7 +59,7 @@ def refused_arrival(content: bytes, error: Refused, around: Around) -> Arrival:
     """A refused part of a file of which the rest was taken: kept with the reason, so that nothing is passed over."""
     digest = sha256(content)
     return Arrival(
-        feed=around.feed.name,
+        feed=around.way,
         identity=f"fhir:refused:{digest}",
         sender_id=digest[:16],
         content=around.door.store.put(content),

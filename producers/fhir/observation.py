@@ -76,7 +76,8 @@ class _Reader:
             try:
                 result = self._valued(sent, code, part)
             except Refused as error:
-                refused.append({"code": code, "reason": error.reason, "observed_at": self._observed_or_none()})
+                at, where = self._observed_or_none(), self._where(part)
+                refused.append({"code": code, "reason": error.reason, "observed_at": at, "where": where})
                 result = None
             results += [result] if result else self._taken_back(code, part)
         if not results and not refused:
@@ -123,6 +124,11 @@ class _Reader:
             version_at=self.version_at,
             only_known=only_known,
         )
+
+    def _where(self, part: Element) -> str:
+        """The FHIRPath of a value."""
+        place = next((place for place, one in enumerate(elements(self.observation, "component")) if one is part), None)
+        return "Observation.value" if place is None else f"Observation.component[{place}].value"
 
     def _observed_or_none(self) -> datetime | None:
         try:

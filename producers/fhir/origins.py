@@ -8,16 +8,20 @@ from producers.fhir.around import Around, Fetch, fetch_nothing
 from producers.fhir.servers import Servers
 
 
-def around_of_feed(door: Door, feed: str, received_at: datetime, fetch: Fetch = fetch_nothing) -> Around:
-    """For a sender without a name: all that it may speak of is the feed's own ``source``."""
-    config = door.feeds.feed(feed)
+def around_of_feed(door: Door, way: str, received_at: datetime, fetch: Fetch = fetch_nothing) -> Around:
+    """For a sender without a name: all that it may speak of is the ``source`` of the way it came (``fhir``, ``folder``).
+
+    All else that the table ``[fhir]`` of feeds.toml says holds for every way.
+    """
+    config, source = door.feeds.feed("fhir"), door.feeds.feed(way).source
     return Around(
         door=door,
         feed=config,
+        way=way,
         received_at=received_at,
-        source=config.source,
-        vouched=frozenset({config.source} - {""}),
-        authority=config.authority or config.source,
+        source=source,
+        vouched=frozenset({source} - {""}),
+        authority=config.authority or source,
         fetch=fetch,
     )
 

@@ -1,6 +1,6 @@
 """OperationOutcome: what is wrong, or what became of a resource, in plain words and without a patient's data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stream.arrival import AddResults, Arrival, Receipt
@@ -50,11 +50,20 @@ def issue_of_fault(error: Temporary) -> Issue:
     return issue("error", "no-store" if isinstance(error, OutOfSpace) else "transient", f"try again later: {error}")
 
 
-def issues_of(arrival: Arrival, receipt: Receipt) -> list[Issue]:
-    """What became of an accepted resource, each refused point named."""
+def issues_of(arrival: Arrival, receipt: Receipt, *, place: int | None = None) -> list[Issue]:
+    """What became of an accepted resource, each point named that was refused when it was accepted; ``place``: as above."""
     words = _BECAME.get(receipt.disposition, receipt.disposition)
-    points = [point for ask in arrival.asks if isinstance(ask, AddResults) for point in ask.refused]
-    if receipt.reason and not points:
+    if receipt.reason and not receipt.refused:
         words = f"{words} ({receipt.reason})"
     told = issue("information", "informational", f"{words}; known before" if receipt.known else words)
-    return [told, *(issue("warning", "value", f"refused point {point['code']}: {point['reason']}") for point in points)]
+    return [told, *_warnings(arrival, receipt, place)]
+
+
+def _warnings(arrival: Arrival, receipt: Receipt, place: int | None) -> Iterator[Issue]:
+    """The places are those of the resource as it is read now: the ledger does not keep them."""
+    points = [point for ask in arrival.asks if isinstance(ask, AddResults) for point in ask.refused]
+    places = {(point["code"], point["reason"]): point.get("where", "") for point in points}
+    for one in receipt.refused:
+        where = places.get((one["code"], one["reason"]), "")
+        words = f"refused point {one['code']}: {one['reason']}"
+        yield issue("warning", "value", words, _expression(where, place) if where else "")

@@ -8,18 +8,16 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from db.cursors import move_cursor, read_cursor
-from producers.fhir.around import local_name
-from producers.fhir.bundle import Parsed, parse_entry, read_entries, resources_beside
+from producers.fhir.bundle import read_entries
 from producers.fhir.client import AwayError, address_on, get
-from producers.fhir.elements import Element, canonical, element, elements, read_json, resource_type, sha256, text
-from producers.fhir.file import refused_arrival
+from producers.fhir.elements import Element, element, elements, read_json, resource_type, text
 from producers.fhir.gzipped import TooLargeError
 from producers.fhir.origins import Origins
+from producers.fhir.page import Page, parse_page
 from producers.fhir.resource import check_object
 from producers.fhir.servers import Server
 from producers.fhir.times import last_updated
@@ -135,21 +133,27 @@ class Poller:
         return pause
 
     def _poll_type(self, kind: str) -> int:
-        """Read a type page by page, and move its cursor after each page that followed the order that was asked for."""
+        """Read a type page by page, and move its cursor after each page that followed the order that was asked for.
+
+        It does not move past a resource whose attachment cannot be had, so that this is read again; all others are taken.
+        """
         newest = self._begin(kind)
         address = self._first_address(kind, newest)
-        ordered, number, visited = True, 0, set[str]()
+        ordered, number, held, visited = True, 0, 0, set[str]()
         while address:
             self._check_goes_on(address, visited)
             resources = self._read_page(address)
-            number += self._take(resources, kind)
+            page = self._take(resources, kind)
+            number, held = number + len(page.arrivals), held + page.held
             moments = [moment for one in resources if (moment := last_updated(one, self._zone))]
             ordered = ordered and moments == sorted(moments) and (not moments or moments[0] >= newest - OVERLAP)
             # A server whose clock is ahead must not hide what it dates right later.
             newest = min(max([newest, *moments]), datetime.now(UTC))
             address = self._next
-            if ordered or not address:
+            if not held and (ordered or not address):
                 self._move(kind, newest)
+        if held:
+            log.warning("held back: feed=fhir server=%s type=%s resources=%d reason=attachment", self.server.name, kind, held)
         return number
 
     def _check_goes_on(self, address: str, visited: set[str]) -> None:
@@ -187,23 +191,13 @@ class Poller:
             raise Refused("the next page is not on this server")
         return [element(entry, "resource") for entry in read_entries(page)]
 
-    def _take(self, resources: Sequence[Element], kind: str) -> int:
+    def _take(self, resources: Sequence[Element], kind: str) -> Page:
         """Submit what is new of a page and wait for its commit; raises Temporary when that cannot be had."""
-        entries = [{"fullUrl": f"{self.server.url}/{local_name(one)}", "resource": one} for one in resources]
-        around = replace(self._origins.around(self.server.name), beside=resources_beside(entries))
         seen = self._seen.setdefault(kind, {})
-        fresh: dict[str, datetime] = {}
-        arrivals: list[Arrival] = []
-        for entry, resource in zip(entries, resources, strict=True):
-            digest = sha256(canonical(resource))
-            if resource_type(resource) == kind and digest not in seen:
-                fresh[digest] = last_updated(resource, self._zone) or datetime.now(UTC)
-                parsed: Parsed = parse_entry(entry, around)
-                kept = refused_arrival(canonical(resource), parsed, around) if isinstance(parsed, Refused) else parsed
-                arrivals.append(kept)
-        self._commit(arrivals)
-        seen.update(fresh)
-        return len(arrivals)
+        page = parse_page(resources, kind, self._origins.around(self.server.name), seen)
+        self._commit(page.arrivals)
+        seen.update(page.fresh)
+        return page
 
     def _commit(self, arrivals: Sequence[Arrival]) -> None:
         submitted = [self._intake.submit(arrival) for arrival in arrivals]

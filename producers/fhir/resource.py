@@ -1,16 +1,20 @@
 """One FHIR R4 resource → one arrival. Knows no Bundle and no HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from producers.fhir.around import Around, local_name
 from producers.fhir.document import CANCELLED, read_document, read_report
-from producers.fhir.elements import Element, canonical, element, elements, resource_id, resource_type, sha256, text
+from producers.fhir.elements import Element, canonical, codings, element, elements, resource_id, resource_type, sha256, text
 from producers.fhir.encounter import read_course
 from producers.fhir.observation import read_results
 from producers.fhir.patient import Person, key_of_patient, read_links, read_patient, read_person
 from stream.arrival import AddResults, Arrival, Ask
 from stream.errors import Refused, Unsupported
 from stream.queues import Lane
+
+#: A refused code is shown to at most so many characters.
+_CODE_LENGTH = 40
 
 _URGENT = ("stat", "asap")
 
@@ -45,7 +49,7 @@ def _patient_arrival(patient: Element, around: Around) -> Arrival:
 def _arrival(resource: Element, patient_key: str, reading: Reading, around: Around) -> Arrival:
     content = canonical(resource)
     return Arrival(
-        feed=around.feed.name,
+        feed=around.way,
         identity=_identity(resource, content, patient_key, around),
         sender_id=sender_id(resource),
         content=around.door.store.put(content),
@@ -88,17 +92,31 @@ def _read_report(report: Element, person: Person, around: Around) -> Reading:
 
 
 def _contained_results(report: Element, person: Person, around: Around) -> list[AddResults]:
+    """Those of each contained Observation; one that cannot be read is a refused point, and the rest of the report is taken."""
     found: list[AddResults] = []
-    for one in elements(report, "contained"):
+    for place, one in enumerate(elements(report, "contained")):
         if resource_type(one) != "Observation":
             continue
-        outer = {name: report[name] for name in ("effectiveDateTime", "effectivePeriod", "issued", "meta") if name in report}
-        inner = {**one, "status": report["status"]} if report["status"] in CANCELLED else one
-        owner = person if not element(one, "subject") else read_person({**one, "contained": report["contained"]}, around)
-        results = read_results({**outer, **inner}, owner, around, name=f"{resource_id(report)}#{resource_id(one)}")
+        try:
+            results = _contained(one, report, person, around)
+        except Refused as error:
+            code = next((code for _, code in codings(element(one, "code"))), "")
+            results = AddResults(results=(), refused=({"code": code[:_CODE_LENGTH], "reason": error.reason, "where": error.where},))
         if not isinstance(results, str):
-            found.append(results)
+            found.append(replace(results, refused=tuple(_inside(point, place) for point in results.refused)))
     return found
+
+
+def _contained(one: Element, report: Element, person: Person, around: Around) -> AddResults | str:
+    outer = {name: report[name] for name in ("effectiveDateTime", "effectivePeriod", "issued", "meta") if name in report}
+    inner = {**one, "status": report["status"]} if report["status"] in CANCELLED else one
+    owner = person if not element(one, "subject") else read_person({**one, "contained": report["contained"]}, around)
+    return read_results({**outer, **inner}, owner, around, name=f"{resource_id(report)}#{resource_id(one)}")
+
+
+def _inside(point: Mapping[str, str], place: int) -> Mapping[str, str]:
+    """A refused point with its FHIRPath as seen from the report."""
+    return {**point, "where": f"DiagnosticReport.contained[{place}]{point['where'].removeprefix('Observation')}"}
 
 
 READERS: dict[str, Callable[[Element, Person, Around], Reading]] = {

@@ -101,9 +101,10 @@ class FhirRoutes:
             parsed = await _on_thread(parse_bundle, value, around)
         except Refused as error:
             raise self._refusal(422, error, canonical(value)) from None
-        if text(value, "type") == "transaction" and any(isinstance(one, Refused) for one in parsed):
+        whole = text(value, "type") == "transaction"
+        if whole and any(isinstance(one, Refused) for one in parsed):
             raise self._refused_transaction(value, parsed)
-        results = await self._take_all(parsed)
+        results = await (self._take_whole(value, parsed) if whole else self._take_all(parsed))
         self._keep_entries(value, results)
         return answer_bundle(value, results)
 
@@ -188,6 +189,18 @@ class FhirRoutes:
         # Shielded: a request that is given up must not cancel what the committer is about to answer.
         await asyncio.gather(*(asyncio.shield(future) for future in submitted if future), return_exceptions=True)
         return [became(one, future) for one, future in zip(parsed, submitted, strict=True)]
+
+    async def _take_whole(self, bundle: Element, parsed: Sequence[Parsed]) -> list[Taken | Refused]:
+        """Submit what goes into one commit or not at all; raises AnsweredError (422, 503, 507) when nothing was taken."""
+        arrivals = [one for one in parsed if isinstance(one, Arrival)]
+        submitted = asyncio.wrap_future(self.door.intake.submit_whole(arrivals))
+        try:
+            receipts = await asyncio.shield(submitted)
+        except Refused as error:
+            raise self._refused_transaction(bundle, [error] * len(parsed)) from None
+        except Temporary as error:
+            raise fault(error) from None
+        return [Taken(arrival, receipt) for arrival, receipt in zip(arrivals, receipts, strict=True)]
 
     def _refusal(self, status: int, error: Refused, content: bytes, *, code: str = "") -> AnsweredError:
         found = issue_of(error) | ({"code": code} if code else {})

@@ -57,6 +57,7 @@ _CODES = {
     "its bytes do not fit its character set": "102",
     "an embedded document cannot be decoded": "102",
     "its character set is not known": "103",
+    "it goes over to a further character set": "103",
     "unknown unit": "103",
     "status not taken": "103",
     "comparator not taken": "103",

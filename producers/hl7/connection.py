@@ -169,19 +169,18 @@ class Connection:
             self._room.release()
 
     async def _answer(self, submitted: _Submitted) -> bytes:
-        error = submitted.error
-        if isinstance(error, Temporary):
-            raise error
-        if submitted.receipt:
-            try:
-                await submitted.receipt
-            except Refused as refusal:
-                error = refusal
-        if error:
-            return hl7_answer.refused(submitted.header, submitted.frame, error)
+        if isinstance(submitted.error, Temporary):
+            raise submitted.error
+        if submitted.error:
+            return hl7_answer.refused(submitted.header, submitted.frame, submitted.error)
         assert submitted.taken is not None
-        taken = submitted.taken
-        return hl7_answer.accepted(submitted.header, submitted.frame, note=taken.arrival.not_used, points=taken.refused)
+        assert submitted.receipt is not None
+        try:
+            receipt = await submitted.receipt
+        except Refused as refusal:
+            return hl7_answer.refused(submitted.header, submitted.frame, refusal)
+        note = receipt.reason if receipt.disposition == "not_used" and not receipt.refused else ""
+        return hl7_answer.accepted(submitted.header, submitted.frame, note=note, points=submitted.taken.told(receipt))
 
 
 def _place(error: Exception) -> str:

@@ -13,11 +13,14 @@ from producers.hl7.moves import read_movement
 from producers.hl7.notes import NOT_LISTED, read_document, read_texts
 from producers.hl7.reading import Reading
 from producers.hl7.results import RefusedPoint, read_results
-from stream.arrival import Arrival, Ask
+from stream.arrival import Arrival, Ask, Receipt
 from stream.errors import Unsupported
 from stream.feeds import FeedConfig
 
 __all__ = ["NOT_ALLOWED", "Taken", "parse_message", "split_batch", "take_message"]
+
+#: The feed whose table says what messages mean, and in which bare numbers are good.
+NAME = "hl7"
 
 #: Why a sender that is not on the feed's list is refused.
 NOT_ALLOWED = "sender not allowed"
@@ -37,6 +40,20 @@ class Taken:
     arrival: Arrival
     refused: tuple[RefusedPoint, ...] = ()
 
+    def told(self, receipt: Receipt) -> list[RefusedPoint]:
+        """The points that were refused when the message was accepted: a known one may read otherwise by now.
+
+        Each with its place, or only the segment's name where it would no longer be refused.
+        """
+        left, told = list(self.refused), []
+        for point in receipt.refused:
+            code, reason = point["code"], point["reason"]
+            same = next((one for one in left if (one.code, one.reason) == (code, reason)), None)
+            if same:
+                left.remove(same)
+            told.append(same or RefusedPoint(code=code, reason=reason, where="OBX"))
+        return told
+
 
 def parse_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: datetime) -> Arrival:
     """The arrival in one message; see ``take_message``."""
@@ -50,18 +67,19 @@ def take_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: da
     without one by EVN-1. Raises Refused for its content, Unsupported for its sender, MSH-9, MSH-11 or
     MSH-12, Temporary without space.
     """
-    config = door.feeds.feed(feed)
+    config = door.feeds.feed(NAME)
     message = read_message(frame, config.character_set)
     _check_sender(message, config)
     kind, event = _supported(message)
-    reading = Reading(message, feed, config, door.feeds, door.identities, door.store, received_at)
+    reading = Reading(message, NAME, config, door.feeds, door.identities, door.store, received_at)
     patient_key = reading.patient_key
     asks, not_used, refused = _READERS[kind](reading, event)
+    kept = as_kept(frame)
     arrival = Arrival(
         feed=feed,
-        identity=_identity(reading, frame),
+        identity=_identity(reading, kept),
         sender_id=message.control_id,
-        content=door.store.put(frame),
+        content=door.store.put(kept),
         patient_key=patient_key,
         lane=reading.lane,
         asks=tuple(asks),
@@ -94,10 +112,18 @@ def _supported(message: Message) -> tuple[str, str]:
     return kind, event
 
 
-def _identity(reading: Reading, frame: bytes) -> str:
-    """The same message over MLLP and in a folder is one input: its digest is taken with one kind of line end."""
-    plain = re.sub(rb"[\r\n]+", b"\r", frame.removeprefix(b"\xef\xbb\xbf").strip())
-    digest = hashlib.sha256(plain).hexdigest()
+def as_kept(frame: bytes) -> bytes:
+    """A message with one kind of line end, so that the same one over MLLP and in a folder is one input."""
+    return re.sub(rb"[\r\n]+", b"\r", frame.removeprefix(b"\xef\xbb\xbf").strip()) + b"\r"
+
+
+def digest_of(kept: bytes) -> str:
+    """Of a message as it is kept."""
+    return hashlib.sha256(kept.removesuffix(b"\r")).hexdigest()
+
+
+def _identity(reading: Reading, kept: bytes) -> str:
+    digest = digest_of(kept)
     message = reading.message
     if not message.control_id:
         return f"hl7:{digest}"

@@ -32,7 +32,7 @@ class RefusedPoint:
     code: str
     reason: str
     where: str
-    observed_at: datetime | None
+    observed_at: datetime | None = None
 
 
 def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint]]:

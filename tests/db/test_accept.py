@@ -85,6 +85,14 @@ def test_results_without_a_stay_are_kept_on_the_timeline(database: Database):
     assert rows(database, points)[0]["value"] == 1.0
 
 
+def test_a_known_input_says_again_what_was_refused_of_it_and_nothing_is_laid_anew(database: Database):
+    refused = ({"code": "2951-2", "reason": "in the future"}, {"code": "2160-0", "reason": "no unit"})
+    first, twice = take(database, *[message("m1", AddResults(results=(), refused=refused))] * 2).receipts
+    (again,) = take(database, message("m1", AddResults(results=(result("b", 1.0),)))).receipts
+    assert (first.refused, twice.refused, again.refused) == (refused, refused, refused)
+    assert (twice.known, again.known, rows(database, points)) == (True, True, [])
+
+
 def test_a_correction_replaces_and_an_older_version_never_replaces_a_newer(database: Database):
     take(database, message("m1", AddResults(results=(result("b", 1.0),))))
     take(database, message("m2", AddResults(results=(result("b", 2.0, version=NOW + timedelta(hours=1)),))))

@@ -76,6 +76,32 @@ def test_a_transaction_with_a_refused_entry_is_refused_as_a_whole(client, door):
     assert answer.json()["issue"][1]["expression"] == ["Bundle.entry[1].resource.code"]
 
 
+def test_a_transaction_of_which_the_ledger_cannot_hold_one_entry_leaves_nothing(client, door):
+    with door.intake.database.write() as (connection, _):
+        stop = (
+            "CREATE TRIGGER t BEFORE INSERT ON inputs WHEN NEW.sender_id = 'Observation/bad' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        connection.exec_driver_sql(stop)
+    sent = (observation(), observation(id="bad"), observation(id="o3"))
+    answer = client.post("/fhir", json=bundle("transaction", *sent))
+    assert (answer.status_code, rows(door, inputs), rows(door, points)) == (422, [], [])
+    assert statuses(client.post("/fhir", json=bundle("batch", *sent))) == ["201", "422", "201"]
+
+
+def test_a_transaction_is_answered_entry_by_entry_and_an_empty_one_with_nothing(client, door):
+    sent = bundle("transaction", observation(), observation(id="o2"), observation())
+    assert statuses(client.post("/fhir", json=sent)) == ["201", "201", "200"]
+    assert statuses(client.post("/fhir", json=bundle("transaction"))) == []
+    assert len(rows(door, inputs)) == 2
+
+
+def test_a_transaction_of_more_entries_than_one_commit_may_have_is_refused(client, door, monkeypatch):
+    monkeypatch.setattr("producers.fhir.bundle.MAX_TRANSACTION", 1)
+    sent = (observation(), observation(id="o2"))
+    assert client.post("/fhir", json=bundle("transaction", *sent)).status_code == 422
+    assert client.post("/fhir", json=bundle("batch", *sent)).status_code == 200
+
+
 def test_a_message_keeps_what_goes_with_its_results(client, door):
     alongside = ({"resourceType": "MessageHeader", "id": "m"}, {"resourceType": "Organization", "id": "o"})
     assert statuses(client.post("/fhir", json=bundle("message", *alongside, observation()))) == ["201", "201", "201"]

@@ -133,6 +133,16 @@ def test_a_report_of_a_listed_type_is_a_note_and_its_contained_results_are_point
     )
 
 
+def test_a_contained_result_that_cannot_be_read_is_named_and_the_rest_of_its_report_is_taken(client, door):
+    contained = [observation(id="o1", subject=None, status=None), observation(id="o2", subject=None)]
+    report = {"resourceType": "DiagnosticReport", "id": "r1", "status": "final", "code": loinc("11504-8"), "conclusion": NOTE}
+    answer = client.post("/fhir/DiagnosticReport", json=report | {"subject": document()["subject"], "contained": contained})
+    assert (answer.status_code, len(rows(door, events)), len(rows(door, points))) == (201, 1, 1)
+    (_, warning) = answer.json()["issue"]
+    assert warning["diagnostics"] == "refused point 2951-2: status is missing or no string"
+    assert warning["expression"] == ["DiagnosticReport.contained[0].status"]
+
+
 def test_a_laboratory_report_without_text_is_not_used(client, door):
     report = {"resourceType": "DiagnosticReport", "status": "final", "code": loinc("24326-1"), "subject": document()["subject"]}
     client.post("/fhir/DiagnosticReport", json=report)

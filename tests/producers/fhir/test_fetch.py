@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from fhir_samples import NOTE, ForeignServer, configure, document, foreign_server, rows, running_http
+from fhir_samples import NOTE, ForeignServer, bundle, configure, document, foreign_server, rows, running_http
 
 from db.tables import events, inputs
 from producers.door import Door
@@ -79,6 +79,15 @@ def test_an_address_elsewhere_is_never_asked_for(client, door, foreign, address)
 def test_a_relative_address_of_a_sender_without_a_name_is_elsewhere(client, door, foreign):
     client.post("/fhir/DocumentReference", json=elsewhere("Binary/1"))
     assert rows(door, inputs)[0]["reason"] == "attachment is elsewhere"
+
+
+@pytest.mark.parametrize("address", ["Binary/1?x=://", "Binary/1#://", "//127.0.0.1/Binary/1?x=://", "/base/Binary/1?x=http://a"])
+def test_a_relative_address_of_another_source_is_elsewhere_whatever_stands_in_it(client, door, foreign, address):
+    client.post(
+        "/fhir/subscription-hook/ehr",
+        json=bundle("collection", elsewhere(address), urls=("http://other/fhir/DocumentReference/d1",)),
+    )
+    assert (rows(door, inputs)[0]["reason"], foreign.asked) == ("attachment is elsewhere", [])
 
 
 def test_a_server_that_is_not_listed_for_attachments_is_not_asked(door, foreign):

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fhir_samples import loinc, observation, quantity, rows, running_http
+from fhir_samples import bundle, loinc, observation, quantity, rows, running_http
 
 from db.tables import inputs, points, refused_points
 from producers.door import Door
@@ -75,10 +75,28 @@ def test_an_unknown_unit_is_named_in_the_answer_and_the_rest_is_used(client, doo
     answer = client.post("/fhir/Observation", json=observation(code=loinc("85354-9"), component=parts, valueQuantity=None))
     assert answer.status_code == 201
     assert "refused point 76534-7: unknown unit" in diagnostics(answer)
+    assert answer.json()["issue"][1]["expression"] == ["Observation.component[0].value"]
     assert [point["code"] for point in rows(door, points)] == ["76535-4"]
     (refused,) = rows(door, refused_points)
     assert (refused["code"], refused["reason"]) == ("76534-7", "unknown unit")
     assert refused["observed_at"].isoformat() == "2026-03-01T07:00:00+00:00"
+
+
+def test_a_refused_point_in_a_bundle_is_named_with_its_entry(client):
+    sent = bundle("batch", observation(id="o1"), observation(id="o2", valueQuantity=quantity(140, "furlong")))
+    (first, second) = client.post("/fhir", json=sent).json()["entry"]
+    assert len(first["response"]["outcome"]["issue"]) == 1
+    assert second["response"]["outcome"]["issue"][1]["expression"] == ["Bundle.entry[1].resource.value"]
+
+
+def test_a_resource_sent_again_after_the_tables_were_mended_still_hears_what_was_not_taken(client, door):
+    sent = observation(valueQuantity=quantity(140, ""))
+    first = diagnostics(client.post("/fhir/Observation", json=sent))
+    object.__setattr__(door.feeds.feed("fhir"), "default_units", {"2951-2": "mmol/L"})  # as after a restart
+    again = client.post("/fhir/Observation", json=sent)
+    assert (again.status_code, rows(door, points)) == (200, [])
+    assert "refused point 2951-2: no unit" in first
+    assert "refused point 2951-2: no unit" in diagnostics(again)
 
 
 @pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])

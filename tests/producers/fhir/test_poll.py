@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fhir_samples import (
+    NOTE,
     ForeignServer,
     ago,
     configure,
+    document,
     encounter,
     foreign_server,
     observation,
@@ -22,8 +24,9 @@ from fhir_samples import (
 from db.cursors import read_cursor
 from db.tables import cases, inputs, points
 from producers.door import Door
-from producers.fhir import poll
+from producers.fhir import failing, page, poll
 from producers.fhir.client import AwayError, get
+from producers.fhir.fetch import Fetcher
 from producers.fhir.gzipped import TooLargeError
 from producers.fhir.origins import Origins
 from producers.fhir.poll import OVERLAP, Poller
@@ -40,6 +43,34 @@ def foreign() -> Iterator[ForeignServer]:
 def a_poller(door: Door, foreign: ForeignServer, *types: str, every: float = 30.0) -> Poller:
     server = Server(name="ehr", url=foreign.url, token="shown", types=types or ("Observation",), every_seconds=every)
     return Poller(Origins(door, {"ehr": server}, lambda *_: None), server)
+
+
+def a_poller_of_attachments(door: Door, foreign: ForeignServer, *types: str) -> Poller:
+    servers = {"ehr": Server(name="ehr", url=foreign.url, types=types, attachments=True)}
+    return Poller(Origins(door, servers, Fetcher(servers).fetch), servers["ehr"])
+
+
+def letter(name: str, url: str) -> dict[str, object]:
+    return document(id=name, content=[{"attachment": {"contentType": "text/plain", "url": url}}])
+
+
+@pytest.fixture
+def one_broken(foreign: ForeignServer) -> ForeignServer:
+    """Three documents and an Encounter; what is behind ``Binary/bad`` is answered 500."""
+    answer = foreign.answer
+
+    def answer_all_but_one(request) -> None:
+        if request.path.endswith("Binary/bad"):
+            foreign.asked.append(request.path)
+            request.send_error(500)
+        else:
+            answer(request)
+
+    foreign.answer = answer_all_but_one  # type: ignore[method-assign]
+    foreign.files["Binary/good"] = ("text/plain", NOTE.encode())
+    foreign.hold(letter("d1", "Binary/good"), letter("d2", "Binary/bad"), letter("d3", "Binary/good"), at=ago(minutes=9))
+    foreign.hold(encounter(), at=ago(minutes=9))
+    return foreign
 
 
 def results(count: int, first: int = 0) -> list[dict[str, object]]:
@@ -163,6 +194,44 @@ def test_a_type_that_the_server_does_not_have_stops_no_other(door, foreign):
     foreign.hold(*results(2), at=ago(minutes=3))
     foreign.answers = [404]
     assert (a_poller(door, foreign, "Patient", "Observation").poll(), len(sent(door))) == (2, 2)
+
+
+def test_an_attachment_that_cannot_be_had_stops_neither_its_page_nor_the_types_after_it(door, one_broken):
+    poller = a_poller_of_attachments(door, one_broken, "DocumentReference", "Encounter")
+    assert poller.poll() == 3
+    assert sent(door) == {"DocumentReference/d1", "DocumentReference/d3", "Encounter/e1"}
+    assert (cursor(door, "DocumentReference"), cursor(door, "Encounter") is None) == (None, False)
+
+
+def test_an_attachment_that_comes_late_is_read_by_a_later_poll(door, one_broken):
+    poller = a_poller_of_attachments(door, one_broken, "DocumentReference")
+    poller.poll()
+    del one_broken.answer
+    one_broken.files["Binary/bad"] = ("text/plain", NOTE.encode())
+    assert (poller.poll(), sent(door)) == (1, {"DocumentReference/d1", "DocumentReference/d2", "DocumentReference/d3"})
+    assert cursor(door, "DocumentReference")
+
+
+def test_an_attachment_that_never_comes_is_given_up_with_the_reason(door, one_broken, monkeypatch):
+    monkeypatch.setattr(failing, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(failing, "MOST_PAUSE", 0.0)
+    poller = a_poller_of_attachments(door, one_broken, "DocumentReference")
+    until(lambda: poller.poll() == 0 and cursor(door, "DocumentReference") is not None)
+    (given_up,) = [row for row in rows(door, inputs) if row["sender_id"] == "DocumentReference/d2"]
+    assert (given_up["disposition"], given_up["reason"]) == (
+        "not_used",
+        "attachment cannot be fetched: the server answers 500",
+    )
+
+
+def test_attachments_that_take_too_long_wait_for_the_next_poll_and_the_other_documents_do_not(door, foreign, monkeypatch):
+    monkeypatch.setattr(page, "ATTACHMENTS_SECONDS", 0.0)
+    foreign.files["Binary/good"] = ("text/plain", NOTE.encode())
+    foreign.hold(letter("d1", "Binary/good"), document(id="d2"), at=ago(minutes=9))
+    poller = a_poller_of_attachments(door, foreign, "DocumentReference")
+    assert (poller.poll(), sent(door)) == (1, {"DocumentReference/d2"})
+    monkeypatch.setattr(page, "ATTACHMENTS_SECONDS", 60.0)
+    assert (poller.poll(), len(sent(door))) == (1, 2)
 
 
 def test_a_server_that_was_started_again_between_two_pages_is_read_from_the_last_one(door, foreign, monkeypatch):

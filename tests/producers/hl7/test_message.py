@@ -103,6 +103,26 @@ def test_an_unknown_character_set_is_refused() -> None:
         read(message(header("ORU^R01", f18="KLINGON")))
 
 
+def test_a_further_character_set_that_is_named_and_not_used_changes_nothing() -> None:
+    assert read(message(header("ORU^R01", f18="ASCII~ISO IR87"), "NTE|1||plain")).first("NTE").text(3) == "plain"
+
+
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        ("ASCII~ISO IR87", "患者は入院した".encode("iso2022_jp")),
+        ("~ISO IR87", "患者".encode("iso2022_jp")),
+        ("", "患者".encode("iso2022_jp")),
+        ("8859/1~8859/2", b"\x1b-B\xa3"),
+        ("ASCII~ISO IR87", b"\\M2442\\34\\C2842\\"),
+    ],
+)
+def test_a_text_in_a_further_character_set_is_refused_before_it_can_be_judged(declared: str, text: bytes) -> None:
+    with pytest.raises(Refused, match="further character set") as refusal:
+        read(message(header("ORU^R01", f18=declared)) + b"NTE|1||" + text + b"\r")
+    assert refusal.value.where == "MSH^1^18"
+
+
 def test_two_messages_in_one_frame_are_refused() -> None:
     with pytest.raises(Refused, match="more than one message"):
         read(oru(result()) + oru(result()))

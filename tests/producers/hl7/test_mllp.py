@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,35 @@ def test_refused_points_are_named_as_warnings_while_the_message_is_taken(sender:
     answer = sender.ask(oru(result(), result(unit="furlong")))
     assert code(answer) == "AA"
     assert segment(answer, "ERR")[2:] == ["OBX^2^6", "103^Table value not found^HL70357", "W", "", "", "", "unknown unit"]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda frame: frame.replace(b"\r", b"\n"), lambda frame: frame.rstrip(b"\r"), lambda frame: b"\r\n" + frame]
+)
+def test_the_same_message_with_other_line_ends_is_one_input(door: Door, sender: Sender, make: Callable[[bytes], bytes]) -> None:
+    frame = oru(result())
+    assert [code(sender.ask(one)) for one in (frame, make(frame))] == ["AA", "AA"]
+    assert [row["digest"] for row in rows(door, inputs)] == [hashlib.sha256(frame).hexdigest()]
+
+
+def test_a_message_sent_again_after_the_tables_were_mended_still_hears_what_was_not_taken(door: Door, sender: Sender) -> None:
+    frame = oru(result(), result(code="NA-X"), result(unit="furlong"))
+    first = sender.ask(frame)
+    assert door.feeds.local_codes == {}
+    door.feeds.__dict__["local_codes"] = {"NA-X": "2951-2"}  # as after a restart with another codes.csv
+    again = sender.ask(frame)
+    assert segment(again, "MSA") == segment(first, "MSA")
+    errors = [[line.split("|")[2], line.split("|")[8]] for line in again.split("\r") if line.startswith("ERR")]
+    assert errors == [["OBX", "no analyte has this code"], ["OBX^3^6", "unknown unit"]]
+    assert len(rows(door, points)) == 1
+
+
+def test_a_message_of_which_nothing_follows_is_told_why_the_second_time_too(door: Door, sender: Sender) -> None:
+    frame = mdm("T02", kind="UNLISTED")
+    first = sender.ask(frame)
+    door.feeds.documents["UNLISTED"] = "18842-5"
+    again = sender.ask(frame)
+    assert (segment(first, "MSA")[3], segment(again, "MSA")[3]) == ("document type is not on the list",) * 2
 
 
 def test_an_old_sender_gets_no_err_segment(sender: Sender) -> None:
