@@ -1,15 +1,20 @@
 """Movements and results of a stay in any order, and what has it judged again."""
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from stay_samples import HOUR, ORIGIN, judge, judged_values, moved, quiet, results, revisions, rows, sent, statuses, take
 
+from db.close import Closer
 from db.engine import Database
-from db.tables import cases, events, inputs, movements
+from db.tables import analytes_seen, cases, events, inputs, movements
 from stream.arrival import AddResults, Arrival
 from stream.content import ContentStore
 from stream.queues import Lane
+from stream.window import Window
 
 ADULT, CHILD = {"age_years": 60.0, "sex": "female"}, {"age_years": 9.0, "sex": "female"}
 
@@ -137,3 +142,16 @@ def test_a_refused_point_without_a_time_is_listed_when_its_message_belongs_to_th
     judged_once(database, store, sent("m2", both), sent("m3", AddResults(results=(), refused=without_time)))
     (event,) = rows(database, events)
     assert event["facts"]["refused_points"] == [{"code": "2823-3", "reason": "no observation time", "n": 1}]
+
+
+def test_an_analyte_that_was_not_seen_for_a_week_is_not_connected(database: Database, store: ContentStore):
+    (creatinine,) = results(1.0).results
+    sodium = AddResults(results=(replace(creatinine, base="na", code="2951-2", value=140.0),))
+    take(database, sent("a01", moved("admit", 0)), sent("m1", results(1.0)), sent("m2", sodium))
+    with database.write() as (connection, now):
+        long_ago = now - timedelta(days=8)
+        connection.execute(sa.update(analytes_seen).where(analytes_seen.c.code == "2951-2").values(last_seen_at=long_ago))
+        closer = Closer(store=store, window=Window(), codes=("2160-0", "2951-2", "2823-3"), slot="test")
+        closer.close_due(connection, now + timedelta(minutes=2))
+    (event,) = rows(database, events)
+    assert event["facts"]["not_connected"] == ["2823-3", "2951-2"]

@@ -108,6 +108,16 @@ def test_a_voi_table_is_looked_up():
     assert (grey[0, 0], grey[0, -1]) == (255, 2)
 
 
+@pytest.mark.parametrize("limit", [3990, 4010])
+def test_padding_may_be_a_range_to_either_side(limit):
+    stored = RAMP // 4 + 500
+    stored[:10] = 3995 if limit < 4000 else 4005
+    stored[10:12] = 4000
+    grey = read_picture(dicom(stored, BitsStored=12, HighBit=11, PixelPaddingValue=4000, PixelPaddingRangeLimit=limit))
+    assert np.all(grey[:12] == 0)
+    assert {int(grey[12:].min()), int(grey[12:].max())} == {0, 255}
+
+
 @pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
 def test_padding_is_left_out_of_the_range_and_black(photometric):
     stored = RAMP // 4 + 500

@@ -114,8 +114,16 @@ def test_a_bundle_of_a_type_that_is_not_taken_is_refused(client, kind):
     assert (answer.status_code, answer.json()["issue"][0]["expression"]) == (422, ["Bundle.type"])
 
 
-def test_a_result_of_a_stat_order_is_stat(client, door):
-    order = {"resourceType": "ServiceRequest", "id": "s", "priority": "stat"}
+def test_a_bundle_of_too_many_entries_is_refused_as_a_whole(client, door, monkeypatch):
+    monkeypatch.setattr("producers.fhir.bundle.MAX_ENTRIES", 1)
+    answer = client.post("/fhir", json=bundle("batch", patient(), observation()))
+    assert (answer.status_code, answer.json()["issue"][0]["expression"]) == (422, ["Bundle.entry"])
+    assert rows(door, inputs) == []
+
+
+@pytest.mark.parametrize("priority", ["stat", "asap"])
+def test_a_result_of_an_urgent_order_is_stat(client, door, priority):
+    order = {"resourceType": "ServiceRequest", "id": "s", "priority": priority}
     stays = bundle("batch", patient(), encounter())
     client.post("/fhir", json=stays)
     client.post(

@@ -48,6 +48,15 @@ def test_an_edit_is_the_next_revision(client, door):
     assert [event["revision"] for event in rows(door, events)] == [1, 2]
 
 
+def test_a_document_under_another_id_is_known_by_its_master_identifier(client, door):
+    master = {"masterIdentifier": {"system": "urn:ietf:rfc:3986", "value": "urn:oid:1.2.3.4"}}
+    client.put("/fhir/DocumentReference/d1", json=document(**master))
+    edited = document(id="d2", content=[{"attachment": attachment(NOTE + " Corrected.")}], **master)
+    client.put("/fhir/DocumentReference/d2", json=edited)
+    assert [event["revision"] for event in rows(door, events)] == [1, 2]
+    assert len(rows(door, cases)) == 1
+
+
 def test_a_preliminary_document_waits_until_it_is_released(client, door):
     client.put("/fhir/DocumentReference/d1", json=document(docStatus="preliminary"))
     assert ([row["disposition"] for row in rows(door, inputs)], rows(door, events)) == (["collecting"], [])

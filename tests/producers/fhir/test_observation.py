@@ -50,6 +50,20 @@ def test_a_value_in_another_unit_is_converted_to_the_analytes_own(client, door):
     assert rows(door, points)[0]["value"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"effectivePeriod": {"start": "2026-03-01T08:00:00+01:00", "end": "2026-03-01T09:00:00+01:00"}},
+        {"effectiveInstant": "2026-03-01T08:00:00+01:00"},
+    ],
+)
+def test_a_period_counts_from_its_start_and_an_instant_as_it_is(client, door, when):
+    sent = observation(**when)
+    del sent["effectiveDateTime"]
+    client.post("/fhir/Observation", json=sent)
+    assert [point["observed_at"].isoformat() for point in rows(door, points)] == ["2026-03-01T07:00:00+00:00"]
+
+
 @pytest.mark.parametrize(("sign", "flag"), [("<", FLAG_BELOW), ("<=", FLAG_BELOW), (">", FLAG_ABOVE), (">=", FLAG_ABOVE)])
 def test_a_comparator_keeps_the_bound_and_is_flagged(client, door, sign, flag):
     client.post("/fhir/Observation", json=observation(valueQuantity=quantity(140, "mmol/L", comparator=sign)))

@@ -245,7 +245,8 @@ def test_an_old_sender_gets_no_err_segment(sender: Sender) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accept", "application", "letter"), [("AL", "NE", "C"), ("AL", "AL", "C"), ("ER", "", "C"), ("NE", "AL", "A"), ("", "AL", "A")]
+    ("accept", "application", "letter"),
+    [("AL", "NE", "C"), ("AL", "AL", "C"), ("SU", "NE", "C"), ("ER", "", "C"), ("NE", "AL", "A"), ("", "AL", "A")],
 )
 def test_enhanced_mode_is_answered_ca_ce_cr(sender: Sender, accept: str, application: str, letter: str) -> None:
     def ask(kind: str, number: str, **more: str) -> str:

@@ -26,6 +26,7 @@ def desk(tmp_path: Path) -> Door:
         ("A02", "transfer"),
         ("A03", "discharge"),
         ("A06", "transfer"),
+        ("A07", "discharge"),
         ("A11", "cancel_admit"),
         ("A12", "cancel_transfer"),
         ("A13", "cancel_discharge"),

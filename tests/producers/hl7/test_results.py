@@ -381,6 +381,11 @@ def test_results_of_several_orders_are_all_taken(desk: Door) -> None:
     assert [one.observed_at.hour for one in found] == [11, 10, 10]
 
 
+def test_the_placers_number_tells_results_apart_where_the_filler_gives_none(desk: Door) -> None:
+    one, other, again = (results(desk, order("", f2=number), result())[0] for number in ("P1", "P2", "P1"))
+    assert one.base == again.base != other.base
+
+
 # What is asked of the port
 
 
