@@ -25,15 +25,26 @@ def alembic_config(connection: sa.Connection) -> Config:
 
 
 def upgrade(database: Database) -> None:
-    """Apply every migration that is missing; raises Temporary when the database cannot be had."""
-    with database.write() as (connection, _):
-        if not database.is_sqlite:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        command.upgrade(alembic_config(connection), "head")
+    """Apply every migration that is missing; raises Temporary when the database cannot be had.
+
+    Each in a transaction of its own where there are tables already: others are writing, and wait for no more than one.
+    """
+    while True:
+        with database.write() as (connection, _):
+            if not database.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            current, newest = _revisions(connection)
+            if current == newest:
+                return
+            command.upgrade(alembic_config(connection), "+1" if current else "head")
 
 
 def revisions(database: Database) -> tuple[str, str]:
     """The revision that the database stands at (empty: none), and the newest one."""
     with database.read() as connection:
-        head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
-        return MigrationContext.configure(connection).get_current_revision() or "", head or ""
+        return _revisions(connection)
+
+
+def _revisions(connection: sa.Connection) -> tuple[str, str]:
+    head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() or "", head or ""

@@ -15,8 +15,8 @@ TYPES = ("transaction", "batch", "message", "collection", "searchset", "document
 #: A Bundle of more entries is refused: its sender should send several.
 MAX_ENTRIES = 20_000
 
-#: The same of a transaction, which is one commit: others wait for it.
-MAX_TRANSACTION = 5_000
+#: The same of a transaction, which is one commit: others wait for it, a second or two.
+MAX_TRANSACTION = 1_000
 
 #: Requests of an entry that bring a resource; an entry of a message or a collection has none.
 _WRITES = ("", "POST", "PUT")

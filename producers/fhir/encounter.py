@@ -27,7 +27,8 @@ _NOT_THERE = ("planned", "reserved")
 class _Place:
     """Where the patient was from a moment on.
 
-    ``intensive`` None: no location was given. ``dated``: the location has its own beginning.
+    ``intensive`` None: no location was given, or an undated one that is not intensive. ``dated``: the location has its own
+    beginning.
     """
 
     since: Moment
@@ -90,8 +91,9 @@ def _places(encounter: Element, around: Around) -> list[_Place]:
         own = _start(one, zone)
         since = own or begun
         if since and text(one, "status") not in _NOT_THERE:
-            names = service | _names_of_location(element(one, "location"), encounter, around)
-            found.append(_Place(since, _any_intensive(names, around), dated=own is not None))
+            inward = _any_intensive(service | _names_of_location(element(one, "location"), encounter, around), around)
+            # Without a time of its own it may be where the patient is now, after intensive care.
+            found.append(_Place(since, inward if own or inward else None, dated=own is not None))
     if found or begun is None:
         return sorted(found, key=lambda place: place.since.at)
     return [_Place(begun, _any_intensive(service, around) if service else None, dated=False)]

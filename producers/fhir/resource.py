@@ -111,7 +111,10 @@ def _contained(one: Element, report: Element, person: Person, around: Around) ->
     outer = {name: report[name] for name in ("effectiveDateTime", "effectivePeriod", "issued", "meta") if name in report}
     inner = {**one, "status": report["status"]} if report["status"] in CANCELLED else one
     owner = person if not element(one, "subject") else read_person({**one, "contained": report["contained"]}, around)
-    return read_results({**outer, **inner}, owner, around, name=f"{resource_id(report)}#{resource_id(one)}")
+    whole, own = resource_id(report), resource_id(one)
+    if whole and own:
+        return read_results({**outer, **inner}, owner, around, name=f"{whole}#{own}")
+    return read_results({**outer, **inner, "id": ""}, owner, around)  # its id holds inside its report alone
 
 
 def _inside(point: Mapping[str, str], place: int) -> Mapping[str, str]:

@@ -37,7 +37,7 @@ class FirstVersion:
         return connection.execute(sa.insert(table).values({**usual, **values}).returning(key)).scalar()
 
     def accept(self, number: int) -> None:
-        """An image, as that version's door wrote it."""
+        """An image and a result, as that version's door wrote them."""
         with self.database.write() as (connection, now):
             moment = now.replace(tzinfo=None) if self.database.is_sqlite else now
             digest = f"{number:064x}"
@@ -47,7 +47,10 @@ class FirstVersion:
             shown = {"case_key": f"sop:{number}", "revision": 1, "modality": "scan", "lane": "routine", "lane_rank": 1}
             event = self.row("events", connection, **shown, state="waiting", received_at=moment, digest=digest)
             names = {"identity": f"sop:{number}", "sender_id": str(number), "digest": digest, "feed": "dicom"}
-            self.row("inputs", connection, **names, accepted_at=moment, event_id=event, disposition="in_event", size=5)
+            arrived = self.row("inputs", connection, **names, accepted_at=moment, event_id=event, disposition="in_event", size=5)
+            times = dict.fromkeys(("observed_at", "available_at", "version_at"), moment)
+            self.row("points", connection, identity=str(number), base=str(number), input_id=arrived, **times)
+            self.row("refused_points", connection, code="2160-0", reason="unknown unit", input_id=arrived)
 
     def work(self, number: int) -> None:
         """A lease, and a judgement of the oldest event, as that version's worker wrote them."""

@@ -13,8 +13,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Bring the tables to this revision."""
-    op.add_column("refused_points", sa.Column("observed_at", db.tables.Utc(timezone=True), nullable=True))
+    # In the order in which the intake writes them, whose locks it waits for.
     op.add_column("points", sa.Column("sent_at", db.tables.Utc(timezone=True), nullable=True))
+    op.add_column("refused_points", sa.Column("observed_at", db.tables.Utc(timezone=True), nullable=True))
 
 
 def downgrade() -> None:

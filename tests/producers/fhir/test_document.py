@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
-from fhir_samples import NOTE, attachment, bundle, document, loinc, observation, patient, rows, running_http
+from fhir_samples import NOTE, attachment, bundle, document, loinc, observation, patient, quantity, rows, running_http
 
 from db.tables import cases, events, inputs, points
 from producers.door import Door
@@ -140,6 +141,19 @@ def test_a_report_of_a_listed_type_is_a_note_and_its_contained_results_are_point
         ["note"],
         [140.0],
     )
+
+
+def test_contained_results_of_reports_without_an_id_are_their_own_patients(client, door):
+    def report(number: str, value: float) -> dict[str, Any]:
+        subject = {"identifier": {"system": "urn:oid:1.2.3", "value": number}}
+        contained = [observation(id="o1", subject=None, valueQuantity=quantity(value, "mmol/L"))]
+        whole = {"resourceType": "DiagnosticReport", "status": "final", "code": loinc("24323-8"), "subject": subject}
+        return whole | {"contained": contained, "result": [{"reference": "#o1"}]}
+
+    for number, value in (("1", 140), ("2", 150), ("1", 141)):
+        client.post("/fhir", json=bundle("batch", report(number, value)))
+    kept = sorted((point["patient_key"] == rows(door, points)[0]["patient_key"], point["value"]) for point in rows(door, points))
+    assert kept == [(False, 150.0), (True, 141.0)]
 
 
 def test_a_contained_result_that_cannot_be_read_is_named_and_the_rest_of_its_report_is_taken(client, door):

@@ -30,6 +30,16 @@ def send(client: httpx.Client, door: Door, *versions: dict[str, Any]) -> list[st
     return [row["origin_at"] and row["origin_at"].strftime("%H:%M") for row in rows(door, cases)]
 
 
+def undated(place):
+    return encounter(location=[{"location": {"display": place}}], period={"start": "2026-03-01T06:00:00Z"})
+
+
+def test_a_server_that_tells_the_present_location_alone_takes_no_origin_away(client, door):
+    client.post("/fhir", json=bundle("batch", patient(), undated("micu")))
+    client.post("/fhir", json=bundle("batch", patient(), undated("Ward 5")))
+    assert [case["origin_at"].isoformat() for case in rows(door, cases)] == ["2026-03-01T06:00:00+00:00"]
+
+
 def test_a_location_that_is_corrected_is_where_the_patient_was(client, door):
     assert send(client, door, encounter(**FIRST), encounter(location=[WARD, *ELSEWHERE], **SECOND)) == [None]
 
