@@ -48,12 +48,19 @@ def look(pid: int) -> tuple[float, int]:
     return kibibytes / 1024, len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def children(pid: int) -> list[int]:
+    """Those that a process started, whichever of its threads did."""
+    told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return sorted(int(one) for text in told for one in text.split())
+
+
 def watch(one: Installation, seconds: float) -> tuple[dict[str, Curve], list[str]]:
     """Look at every process until the time is over; a process that ended meanwhile is told."""
     curves: defaultdict[str, Curve] = defaultdict(Curve)
     pids = {name: member.pid for name, member in one.crew.members.items()} | {
         "redis": one.redis.process.pid if one.redis.process else 0
     }
+    pids |= {f"{name}'s own {place}": pid for name in ("intake",) for place, pid in enumerate(children(pids[name]), start=1)}
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         for name, pid in pids.items():
