@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from stream.arrival import AddResults, Result
@@ -32,10 +33,13 @@ def changes(stored: Stored, ask: AddResults, *, patient_key: str, input_id: int)
     found: list[Change] = []
     if ask.whole and _outdated(stored, ask.results):
         return found
-    for result in ask.results:
+    told: set[str] = set()
+    for result in sorted(ask.results, key=attrgetter("untimed")):  # those with a time first, in their order
         own = stored.setdefault(result.base, {})
-        if change := _change(own, result, patient_key, input_id):
-            own[change.row["identity"]] = change.row
+        identity = result.identity or _identity(own, result, patient_key, told)
+        told.add(identity)
+        if change := _change(own, identity, result, patient_key, input_id):
+            own[identity] = change.row
             found.append(change)
     if ask.whole:
         found += list(_no_longer_held(stored, ask.results, input_id))
@@ -57,9 +61,10 @@ def _no_longer_held(stored: Stored, results: Sequence[Result], input_id: int) ->
                 yield Change(row=stored[one.base][identity], old=old)
 
 
-def _change(own: Mapping[str, Point], result: Result, patient_key: str, input_id: int) -> Change | None:
-    """None when the timeline knows this version or a newer one, or has nothing to take back."""
-    identity = result.identity or _identity(own, result, patient_key)
+def _change(own: Mapping[str, Point], identity: str, result: Result, patient_key: str, input_id: int) -> Change | None:
+    """None when the timeline knows this version or a newer one, or has nothing that can be told to be taken back."""
+    if not identity:
+        return None
     old = own.get(identity)
     if old and _older(result, old):
         return None
@@ -111,13 +116,15 @@ def _taken_back(old: Point, result: Result, input_id: int) -> Point:
     return {**old, **new, "value": None, "flags": FLAG_CORRECTED, "input_id": input_id}
 
 
-def _identity(own: Mapping[str, Point], result: Result, patient_key: str) -> str:
+def _identity(own: Mapping[str, Point], result: Result, patient_key: str, told: set[str]) -> str:
     """The base alone; with the observation time where the base stands, or stood, more than once in one message.
 
     A number that comes again with another patient and another time was used again: it is another result.
     """
-    if not own and not result.repeated:
+    if not own and (result.untimed or not result.repeated):
         return result.base  # nearly every result
+    if result.untimed:
+        return _untimed(own, result, patient_key, told)
     timed = f"{result.base}@{result.observed_at.isoformat()}"
     plain = own.get(result.base)
     if timed in own:
@@ -130,6 +137,21 @@ def _identity(own: Mapping[str, Point], result: Result, patient_key: str) -> str
         return result.base
     theirs = [identity for identity, row in own.items() if row["patient_key"] == patient_key]
     return theirs[0] if len(theirs) == 1 else timed
+
+
+def _untimed(own: Mapping[str, Point], result: Result, patient_key: str, told: set[str]) -> str:
+    """What a removal without a time takes back: the base alone, else the only value that stands; empty where several do.
+
+    ``told``: what its own message tells of stands, so it is another that goes.
+    """
+    theirs = {one: row for one, row in own.items() if one not in told and row["patient_key"] == patient_key}
+    standing = [one for one, row in theirs.items() if row["value"] is not None]
+    if len(standing) == 1:
+        return standing[0]
+    if standing:
+        return result.base if result.base in standing else ""
+    free = result.base in theirs or result.base not in own
+    return result.base if free else f"{result.base}@{result.observed_at.isoformat()}"
 
 
 def _same(old: Point, row: Point) -> bool:

@@ -76,6 +76,7 @@ class Result:
     need not be told again. ``only_known``: without a value because there is none (yet): nothing is remembered of it where
     no value was. ``version_at`` orders the versions: an older one never replaces a newer. ``sent_at``: when its message was
     sent, which orders what ``version_at`` leaves open; where the laboratory gave no time of its own they are one.
+    ``untimed``: a removal that does not say when what it takes back was observed; ``observed_at`` only stands in for that.
     ``flags``: see ``stream.points``.
     """
 
@@ -90,6 +91,7 @@ class Result:
     identity: str = ""
     repeated: bool = False
     only_known: bool = False
+    untimed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

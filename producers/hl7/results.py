@@ -37,7 +37,7 @@ class RefusedPoint:
 
 def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint]]:
     """All numeric results of a message; None when it has none. The refused points come a second time, with their places."""
-    results: list[Result] = []
+    found: list[tuple[Segment, Result]] = []
     refused: list[RefusedPoint] = []
     for place, (order, segment) in enumerate(_observations(reading), start=1):
         try:
@@ -45,11 +45,11 @@ def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint
         except Refused as error:
             refused.append(_refused(reading, order, segment, error, place))
             result = _corrected(reading, order, segment)
-        results += [result] if result else []
-    if not results and not refused:
+        found += [(segment, result)] if result else []
+    if not found and not refused:
         return None, []
     points = tuple({"code": one.code, "reason": one.reason, "observed_at": one.observed_at} for one in refused)
-    return AddResults(results=_mark_repeated(_without_comments(results)), refused=points), refused
+    return AddResults(results=_mark_repeated(_without_comments(found)), refused=points), refused
 
 
 def _refused(reading: Reading, order: Segment, segment: Segment, error: Refused, place: int) -> RefusedPoint:
@@ -61,10 +61,24 @@ def _refused(reading: Reading, order: Segment, segment: Segment, error: Refused,
     )
 
 
-def _without_comments(results: list[Result]) -> list[Result]:
-    """What has no value takes nothing from a value of the same result in its message: many send their remarks so."""
-    valued = {(result.base, result.observed_at) for result in results if result.value is not None}
-    return [one for one in results if one.value is not None or (one.base, one.observed_at) not in valued]
+def _without_comments(found: list[tuple[Segment, Result]]) -> list[Result]:
+    """What has no value takes nothing from a value of the same result in its message: many send their remarks so.
+
+    Such a remark without a time says nothing of an earlier value either.
+    """
+    valued = {(one.base, one.observed_at) for _, one in found if one.value is not None}
+    bases = {base for base, _ in valued}
+
+    def is_comment(segment: Segment, one: Result) -> bool:
+        return (one.base, one.observed_at) in valued or (one.untimed and one.base in bases and not _takes_back(segment))
+
+    return [one for segment, one in found if one.value is not None or not is_comment(segment, one)]
+
+
+def _takes_back(segment: Segment) -> bool:
+    """It is no remark: a removal, or the correction of a number."""
+    status = segment.text(11).upper()
+    return status in _REMOVED or (status == _CORRECTED and is_numeric(segment))
 
 
 def _mark_repeated(results: list[Result]) -> tuple[Result, ...]:
@@ -110,8 +124,9 @@ def _corrected(reading: Reading, order: Segment, segment: Segment) -> Result | N
 
 def _without_value(reading: Reading, order: Segment, segment: Segment, code: str, *, only_known: bool = False) -> Result:
     """A removal needs no observation time: that of what it takes back holds, and the version's stands in for it."""
-    at = _observed_or_none(reading, order, segment) or _times(reading, order, segment)[1]
-    return _version(reading, order, segment, code, at, only_known=only_known)
+    observed_at = _observed_or_none(reading, order, segment)
+    at = observed_at or _times(reading, order, segment)[1]
+    return _version(reading, order, segment, code, at, only_known=only_known, untimed=observed_at is None)
 
 
 def _version(
@@ -124,6 +139,7 @@ def _version(
     value: float | None = None,
     flags: int = 0,
     only_known: bool = False,
+    untimed: bool = False,
 ) -> Result:
     available_at, version_at, sent_at = _times(reading, order, segment)
     return Result(
@@ -136,6 +152,7 @@ def _version(
         version_at=version_at,
         sent_at=sent_at,
         only_known=only_known,
+        untimed=untimed,
     )
 
 

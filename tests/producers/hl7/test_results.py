@@ -359,6 +359,52 @@ def test_a_removal_needs_no_observation_time(sqlite: Database, desk: Door, statu
     assert standing(sqlite, desk, oru(result("140")), removal) == []
 
 
+def at(clock: str, value: str, **fields: Any) -> str:
+    return result(value, f14=f"20261120{clock}00", **fields)
+
+
+REMOVAL = result("", "", status="D")
+
+
+@pytest.mark.parametrize("segments", [(REMOVAL, at("11", "145")), (at("11", "145"), REMOVAL)])
+def test_a_removal_without_a_time_takes_back_what_stood_before_its_message(
+    sqlite: Database, desk: Door, segments: tuple[str, ...]
+) -> None:
+    replaced = oru(order(f7=""), *segments, control_id="2")
+    assert standing(sqlite, desk, oru(order(f7=""), at("08", "199")), replaced) == [145]
+
+
+@pytest.mark.parametrize("segments", [(REMOVAL, at("11", "145")), (at("11", "145"), REMOVAL)])
+def test_a_removal_without_a_time_leaves_a_value_that_its_message_tells_again(
+    sqlite: Database, desk: Door, segments: tuple[str, ...]
+) -> None:
+    both = oru(order(f7=""), at("08", "199"), at("11", "145"))
+    assert standing(sqlite, desk, both, oru(order(f7=""), *segments, control_id="2")) == [145]
+
+
+@pytest.mark.parametrize("status", ["D", "W", "X", "C"])
+def test_a_removal_without_a_time_takes_back_the_only_one_of_several_that_is_left(
+    sqlite: Database, desk: Door, status: str
+) -> None:
+    both = oru(order(f7=""), at("08", "199"), at("11", "145"))
+    one = oru(order(f7=""), at("11", "", status="D"), control_id="2")
+    assert standing(sqlite, desk, both, one) == [199]
+    assert standing(sqlite, desk, oru(order(f7=""), result("", "", status=status), control_id="3")) == []
+
+
+def test_a_removal_without_a_time_takes_nothing_where_several_stand(sqlite: Database, desk: Door) -> None:
+    both = oru(order(f7=""), at("08", "199"), at("11", "145"))
+    assert standing(sqlite, desk, both, oru(order(f7=""), REMOVAL, control_id="2")) == [199, 145]
+    assert len(rows(sqlite, points)) == 2
+
+
+def test_a_remark_without_a_time_beside_a_value_takes_nothing_from_an_earlier_one(sqlite: Database, desk: Door) -> None:
+    remark = result("slightly haemolysed", "", kind="ST", status="C")
+    both = oru(order(f7=""), at("08", "199"), at("10", "150"))
+    one = oru(order(f7=""), at("10", "", status="D"), control_id="2")
+    assert standing(sqlite, desk, both, one, oru(order(f7=""), at("11", "145"), remark, control_id="3")) == [199, 145]
+
+
 def test_a_correction_that_can_be_read_again_brings_the_value_back(sqlite: Database, desk: Door) -> None:
     corrections = (oru(result(value, status="C"), control_id=value) for value in ("haemolysed", "141"))
     assert standing(sqlite, desk, oru(result("140")), *corrections) == [141]
