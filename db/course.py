@@ -4,7 +4,7 @@ So a transfer may come before its admission, and a cancel before what it cancels
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 _UNDOES = {"cancel_admit": "admit", "cancel_transfer": "transfer", "cancel_discharge": "discharge"}
@@ -15,7 +15,8 @@ _MOVES = frozenset(_UNDOES.values())
 class Movement:
     """One row of ``movements``; the kinds are those of ``stream.arrival.Move``.
 
-    ``told_by``: see ``stream.arrival.TellCourse``; of the kind ``none`` where that tells of no movement.
+    ``told_by``: see ``stream.arrival.TellCourse``; of the kind ``none`` where that tells of no movement. ``patient_key``: empty
+    where it does not tell for sure whose the stay is; a movement that is told again of another patient is still one movement.
     """
 
     kind: str
@@ -25,19 +26,21 @@ class Movement:
     person: str = ""
     repeated_hour: bool | None = None
     told_by: str | None = None
+    patient_key: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
     """``origin``: the first admission or transfer into intensive care. ``left_at``: when the patient next left it.
 
-    ``repeated_hour``: of the origin. ``person``: the latest hash of birth date and sex.
+    ``repeated_hour``: of the origin. ``person``: the latest hash of birth date and sex. ``patient_key``: the latest, too.
     """
 
     origin: datetime | None
     repeated_hour: bool
     left_at: datetime | None
     person: str
+    patient_key: str
 
 
 def replay(movements: Iterable[Movement]) -> Course:
@@ -51,7 +54,14 @@ def replay(movements: Iterable[Movement]) -> Course:
     origin = first.at if first else None
     left = [one.at for one in standing if origin and one.at > origin and _leaves(one)]
     person = next((one.person for one in reversed(ordered) if one.person), "")
-    return Course(origin=origin, repeated_hour=bool(first and first.repeated_hour), left_at=min(left, default=None), person=person)
+    patient_key = next((one.patient_key for one in reversed(ordered) if one.patient_key), "")
+    return Course(
+        origin=origin,
+        repeated_hour=bool(first and first.repeated_hour),
+        left_at=min(left, default=None),
+        person=person,
+        patient_key=patient_key,
+    )
 
 
 def _leaves(movement: Movement) -> bool:

@@ -73,6 +73,24 @@ def bring(commit: Commit, case: Row, keys: Sequence[str]) -> list[int]:
     return found
 
 
+def part(commit: Commit, case: Row, foreign: Sequence[str]) -> None:
+    """Inputs of others no longer belong to the stay; those that waited for nothing else are kept on the timeline.
+
+    Those of the same commit stay with it: they get their disposition after this, and the next event has to settle them.
+    """
+    theirs = sa.select(inputs.c.id).where(inputs.c.patient_key.in_(foreign), inputs.c.disposition.in_(("collecting", "in_event")))
+    lent = (case_inputs.c.case_id == case["id"]) & case_inputs.c.input_id.in_(theirs)
+    parted = commit.connection.execute(sa.delete(case_inputs).where(lent).returning(case_inputs.c.input_id)).scalars().all()
+    elsewhere = (
+        sa.select(case_inputs.c.input_id).join(cases, cases.c.id == case_inputs.c.case_id).where(cases.c.close_at.is_not(None))
+    )
+    alone = inputs.c.id.in_(parted) & (inputs.c.disposition == "collecting") & inputs.c.id.not_in(elsewhere)
+    moved = sa.update(inputs).where(alone).values(disposition="timeline").returning(inputs.c.feed)
+    for feed in commit.connection.execute(moved).scalars():
+        commit.counts["inputs", (feed, "collecting")] -= 1
+        commit.counts["inputs", (feed, "timeline")] += 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Touch:
     """Results of one patient changed at ``times`` by one input; those at ``removed`` were taken back.

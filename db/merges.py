@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from db.commit import Commit, Outcome
-from db.gather import Row, bring, gather, stays_of, write
+from db.gather import Row, bring, gather, part, stays_of, write
 from db.people import hold_people, same_person
 from db.retract import retract
-from db.tables import aliases, case_inputs, cases, events, inputs, points
+from db.tables import aliases, case_inputs, events, inputs, points
 from stream.arrival import Arrival, Merge
 
 
@@ -46,7 +46,7 @@ def undo_merge(commit: Commit, alias_id: int) -> bool:
         connection, (same_person(connection, alias["patient_key"]), same_person(connection, alias["other"]))
     ):
         if _lent(connection, case, foreign):
-            _part(commit, case, foreign)
+            part(commit, case, foreign)
             if _judged_since(connection, case, alias):
                 retract(connection, case["case_key"])
             _judge_again(commit, case)
@@ -87,18 +87,3 @@ def _judged_since(connection: sa.Connection, case: Row, alias: Row) -> bool:
     """An event of the stay was made while the merge stood."""
     since = (events.c.case_key == case["case_key"]) & (events.c.received_at >= alias["made_at"])
     return connection.execute(sa.select(events.c.id).where(since).limit(1)).first() is not None
-
-
-def _part(commit: Commit, case: Row, foreign: Sequence[str]) -> None:
-    """Inputs of the other side no longer belong to the stay; those that waited for nothing else are kept on the timeline."""
-    theirs = sa.select(inputs.c.id).where(inputs.c.patient_key.in_(foreign))
-    lent = (case_inputs.c.case_id == case["id"]) & case_inputs.c.input_id.in_(theirs)
-    parted = commit.connection.execute(sa.delete(case_inputs).where(lent).returning(case_inputs.c.input_id)).scalars().all()
-    elsewhere = (
-        sa.select(case_inputs.c.input_id).join(cases, cases.c.id == case_inputs.c.case_id).where(cases.c.close_at.is_not(None))
-    )
-    alone = inputs.c.id.in_(parted) & (inputs.c.disposition == "collecting") & inputs.c.id.not_in(elsewhere)
-    moved = sa.update(inputs).where(alone).values(disposition="timeline").returning(inputs.c.feed)
-    for feed in commit.connection.execute(moved).scalars():
-        commit.counts["inputs", (feed, "collecting")] -= 1
-        commit.counts["inputs", (feed, "timeline")] += 1

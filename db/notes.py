@@ -6,20 +6,25 @@ from typing import Any
 import sqlalchemy as sa
 
 from db.commit import Commit, Outcome, more_urgent, promote
+from db.gather import Row
+from db.people import are_two
 from db.retract import retract
 from db.settle import settle
 from db.tables import case_inputs, cases, document_aliases, inputs
 from db.tally import insert_for
 from stream.arrival import Arrival, CancelNote, WriteNote
+from stream.facts import AGE_YEARS, DEFAULTS, SEX
 
 
 def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Outcome:
     """A new document, an edit, a replacement, or a change of its availability alone."""
     if ask.known_as and not _replace(commit, ask):
         return Outcome("not_used", "a later text of the document that replaces it is known")
-    case = _find(commit.connection, ask.case_key)
+    case: Row | None = _find(commit.connection, ask.case_key)
     if why := _overtaken(case, ask):
         return Outcome("not_used", why)
+    if case and not arrival.by_id_alone and are_two(commit.connection, case["patient_key"], arrival.patient_key):
+        case = _take_from_patient(commit, case)
     values = _values(commit, arrival, ask, case)
     if ask.text:
         commit.keep([ask.text])
@@ -37,7 +42,17 @@ def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Ou
     return Outcome("in_event", event_id=event_id)
 
 
-def _overtaken(case: sa.RowMapping | None, ask: WriteNote) -> str:
+def _take_from_patient(commit: Commit, case: Row) -> Row:
+    """It was filed under the wrong patient: what was said of it is retracted, and nothing known of that one stays with it."""
+    retract(commit.connection, case["case_key"])
+    words = "its document is another patient's"
+    settle(commit.connection, case["id"], commit.counts, disposition="timeline", event_id=None, reason=words)
+    theirs = {AGE_YEARS, SEX, DEFAULTS, *case["facts"].get(DEFAULTS, ())}
+    facts = {name: value for name, value in case["facts"].items() if name not in theirs}
+    return {**case, "facts": facts, "retracted_revision": case["revision"]}
+
+
+def _overtaken(case: Row | None, ask: WriteNote) -> str:
     """Why this version changes nothing, after what is known of its document; empty when it does.
 
     Without dates the order of arrival holds, but a cancel came after some text: where that was not here, the text is what
@@ -75,7 +90,7 @@ def _replace(commit: Commit, ask: WriteNote) -> bool:
     return not overtaken
 
 
-def _values(commit: Commit, arrival: Arrival, ask: WriteNote, case: sa.RowMapping | None) -> dict[str, Any]:
+def _values(commit: Commit, arrival: Arrival, ask: WriteNote, case: Row | None) -> dict[str, Any]:
     """What the case holds from now on."""
     old = dict(case) if case else {"revision": 0, "lane": arrival.lane.value, "facts": {}, "digest": ""}
     return {

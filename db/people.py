@@ -44,3 +44,8 @@ def same_person(connection: sa.Connection, patient_key: str) -> list[str]:
         if more == keys:
             return sorted(keys)
         keys = more
+
+
+def are_two(connection: sa.Connection, one: str, other: str) -> bool:
+    """Both keys are known, and no merge makes one person of them."""
+    return bool(one and other) and one != other and other not in same_person(connection, one)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from db.commit import Commit, Outcome, more_urgent, promote
-from db.people import same_person
+from db.people import are_two
 from db.rows import change_rows, read_rows, write_rows
 from db.tables import case_inputs, cases, inputs
 from stream.arrival import Arrival, JoinSeries
@@ -43,7 +43,7 @@ def join(commit: Commit, arrival: Arrival, ask: JoinSeries, input_id: int) -> Ou
         return Outcome("not_used", "the same identity with other content", conflict=True)
     found = read_rows(commit.connection, _CASE, key=ask.case_key)
     case = dict(zip(_NAMES, found[0], strict=True)) if found else None
-    if case and _is_of_another(commit.connection, case["patient_key"], arrival.patient_key):
+    if case and are_two(commit.connection, case["patient_key"], arrival.patient_key):
         return Outcome("not_used", "the series is of another patient", conflict=True)
     case_id: int = case["id"] if case else _open(commit, arrival, ask)
     write_rows(commit.connection, _JOIN, [{"case_id": case_id, "input_id": input_id}])
@@ -111,11 +111,6 @@ def set_expected(connection: sa.Connection, now: datetime, case_id: int, count: 
 def source_facts(sender: str, study: str, sources: Collection[str]) -> dict[str, Any]:
     """What a case remembers so that its source can be asked; nothing when nobody is configured to answer."""
     return {SOURCE: sender, STUDY: study} if sender in sources and study else {}
-
-
-def _is_of_another(connection: sa.Connection, owner: str, sent: str) -> bool:
-    """Both are known, and no merge makes them one: somebody uses a SeriesInstanceUID for two patients."""
-    return bool(owner and sent) and owner != sent and sent not in same_person(connection, owner)
 
 
 def _same_instance(connection: sa.Connection, arrival: Arrival, input_id: int) -> bool:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from db.commit import Commit, Outcome
 from db.course import Course, Movement, replay
-from db.gather import attach, bring, gather, write
-from db.people import same_person
+from db.gather import Row, attach, bring, gather, part, write
+from db.people import are_two, same_person
 from db.retract import retract
 from db.settle import settle
 from db.tables import cases, movements
@@ -22,11 +22,14 @@ PREFIX = "stay:"
 
 
 def move(commit: Commit, arrival: Arrival, ask: Move, input_id: int) -> Outcome:
-    """Record a movement and let the stay's course follow from all that are known; one that is told again is not recorded again."""
+    """Record a movement and let the stay's course follow from all that are known.
+
+    One that is told again is recorded again only where it is of another patient now.
+    """
     case, told = _read(commit.connection, ask.stay)
-    movement = _movement(ask, ask.recorded_at or commit.now)
-    if movement not in told:
-        _record(commit.connection, [movement], arrival, ask.stay, input_id)
+    movement = _movement(ask, ask.recorded_at or commit.now, arrival)
+    if vars(movement) not in map(vars, told):
+        _record(commit.connection, [movement], ask.stay, input_id)
     return _follow(commit, arrival, input_id, case, _Change(ask.stay, replay(told), replay([*told, movement]), ask.facts))
 
 
@@ -39,13 +42,13 @@ def tell(commit: Commit, arrival: Arrival, ask: TellCourse, input_id: int) -> Ou
     if ask.why and not own:
         return Outcome("not_used", ask.why)
     recorded_at = ask.version_at or commit.now
-    new = [_movement(one, recorded_at, ask.told_by) for one in ask.moves]
+    new = [_movement(one, recorded_at, arrival, ask.told_by) for one in ask.moves]
     # Without a movement the row says that there is none, and since when: an older version that comes late changes nothing.
     new = new or [Movement(kind="none", at=recorded_at, recorded_at=recorded_at, intensive=None, told_by=ask.told_by)]
     rest = told if ask.adds else [one for one in told if one not in own]
     if not ask.adds:
         _forget(commit.connection, ask)
-    _record(commit.connection, new, arrival, ask.stay, input_id)
+    _record(commit.connection, new, ask.stay, input_id)
     after = replay([*rest, *new])
     return _follow(commit, arrival, input_id, case, _Change(ask.stay, replay(told), after, _facts_at(after.origin, ask.moves)))
 
@@ -70,7 +73,7 @@ def _read(connection: sa.Connection, stay: str) -> tuple[sa.RowMapping | None, l
     return connection.execute(query).mappings().first(), _movements(connection, stay)
 
 
-def _movement(ask: Move, recorded_at: datetime, told_by: str | None = None) -> Movement:
+def _movement(ask: Move, recorded_at: datetime, arrival: Arrival, told_by: str | None = None) -> Movement:
     return Movement(
         kind=ask.kind,
         at=ask.at,
@@ -79,12 +82,12 @@ def _movement(ask: Move, recorded_at: datetime, told_by: str | None = None) -> M
         person=ask.person,
         repeated_hour=ask.repeated_hour or None,
         told_by=told_by,
+        patient_key="" if arrival.by_id_alone else arrival.patient_key,
     )
 
 
-def _record(connection: sa.Connection, told: Sequence[Movement], arrival: Arrival, stay: str, input_id: int) -> None:
-    more = {"patient_key": arrival.patient_key, "stay": stay, "input_id": input_id}
-    connection.execute(sa.insert(movements), [{**vars(one), **more} for one in told])
+def _record(connection: sa.Connection, told: Sequence[Movement], stay: str, input_id: int) -> None:
+    connection.execute(sa.insert(movements), [{**vars(one), "stay": stay, "input_id": input_id} for one in told])
 
 
 def _forget(connection: sa.Connection, ask: TellCourse) -> None:
@@ -111,16 +114,18 @@ def _follow(commit: Commit, arrival: Arrival, input_id: int, case: sa.RowMapping
         return _go_on(commit, arrival, input_id, case, change)
     case_id = _open(commit, arrival, change, change.after.origin)
     attach(commit, case_id, [input_id])
-    _bring(commit, arrival, case_id, change.after.origin)
+    _bring(commit, _patient(arrival, change), case_id, change.after.origin)
     return Outcome("collecting")
 
 
-def _go_on(commit: Commit, arrival: Arrival, input_id: int, case: sa.RowMapping, change: _Change) -> Outcome:
-    """A movement of a stay that is known: judged again where its origin, its facts or whether it is complete have changed."""
+def _go_on(commit: Commit, arrival: Arrival, input_id: int, case: Row, change: _Change) -> Outcome:
+    """A movement of a known stay: judged again where its patient, origin, facts or whether it is complete have changed."""
     before, after = change.before, change.after
     assert after.origin
-    moved = case["origin_at"] != after.origin
-    told = change.facts if moved or after.person != before.person else {}
+    another = are_two(commit.connection, case["patient_key"], after.patient_key)
+    case = _hand_over(commit, case, after.patient_key) if another else case
+    moved = another or case["origin_at"] != after.origin
+    told = _told(commit, arrival, case["patient_key"], change) if moved or after.person != before.person else {}
     facts = _facts({**case["facts"], **told}, after)
     changed = moved or facts != case["facts"]
     changed = changed or _complete(commit, before) != _complete(commit, after)
@@ -131,8 +136,25 @@ def _go_on(commit: Commit, arrival: Arrival, input_id: int, case: sa.RowMapping,
     attach(commit, case["id"], [input_id])
     write(commit.connection, {case["id"]: gather(commit, {**case, "facts": facts}, arrival.lane.value, origin=after.origin)})
     if moved:
-        _bring(commit, arrival, case["id"], after.origin)
+        _bring(commit, case["patient_key"], case["id"], after.origin)
     return Outcome("collecting")
+
+
+def _hand_over(commit: Commit, case: Row, patient_key: str) -> Row:
+    """The stay is another patient's: it is filed under that one, without what was known and gathered of the former."""
+    part(commit, case, same_person(commit.connection, case["patient_key"]))
+    commit.connection.execute(sa.update(cases).where(cases.c.id == case["id"]).values(patient_key=patient_key))
+    return {**case, "patient_key": patient_key, "facts": {SETTING: "icu"}}
+
+
+def _patient(arrival: Arrival, change: _Change) -> str:
+    """Whose a new stay is: a movement that comes late may still name another patient than the latest does."""
+    return change.after.patient_key or arrival.patient_key
+
+
+def _told(commit: Commit, arrival: Arrival, patient_key: str, change: _Change) -> Mapping[str, Any]:
+    """Age and sex that the movement told, where it is of the stay's patient."""
+    return {} if are_two(commit.connection, patient_key, arrival.patient_key) else change.facts
 
 
 def _facts(known: Mapping[str, Any], course: Course) -> dict[str, Any]:
@@ -156,13 +178,14 @@ def _without_origin(commit: Commit, case: sa.RowMapping | None) -> Outcome:
 
 
 def _open(commit: Commit, arrival: Arrival, change: _Change, origin: datetime) -> int:
+    patient_key = _patient(arrival, change)
     row = {
         "case_key": PREFIX + change.stay,
         "modality": "lab",
         "lane": arrival.lane.value,
         "feed": arrival.feed,
-        "patient_key": arrival.patient_key,
-        "facts": _facts({**change.facts, SETTING: "icu"}, change.after),
+        "patient_key": patient_key,
+        "facts": _facts({**_told(commit, arrival, patient_key, change), SETTING: "icu"}, change.after),
         "opened_at": commit.now,
         "touched_at": commit.now,
         "first_touched_at": commit.now,
@@ -175,7 +198,7 @@ def _open(commit: Commit, arrival: Arrival, change: _Change, origin: datetime) -
     return case_id
 
 
-def _bring(commit: Commit, arrival: Arrival, case_id: int, origin: datetime) -> None:
+def _bring(commit: Commit, patient_key: str, case_id: int, origin: datetime) -> None:
     """Results that came before the admission's message and fall into its window belong to the stay too."""
     window = {"id": case_id, "origin_at": origin, "ends_at": origin + commit.window.length}
-    bring(commit, window, same_person(commit.connection, arrival.patient_key))
+    bring(commit, window, same_person(commit.connection, patient_key))

@@ -177,7 +177,8 @@ class Arrival:
     """One input.
 
     ``identity``: what makes it the same input again, whatever feed it comes over. ``sender_id``: what its sender calls
-    it (SOP Instance UID, MSH-10, resource id, file name). ``not_used``: why nothing is asked, when ``asks`` is empty.
+    it (SOP Instance UID, MSH-10, resource id, file name). ``by_id_alone``: the patient is known by a server's id alone, so that
+    another key need not be another person. ``not_used``: why nothing is asked, when ``asks`` is empty.
     """
 
     feed: str
@@ -185,6 +186,7 @@ class Arrival:
     sender_id: str
     content: Content
     patient_key: str = ""
+    by_id_alone: bool = False
     lane: Lane = Lane.ROUTINE
     asks: tuple[Ask, ...] = ()
     not_used: str = ""

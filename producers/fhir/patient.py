@@ -18,10 +18,14 @@ _SEXES = ("female", "male", "other")
 
 @dataclass(frozen=True)
 class Person:
-    """``key`` is empty when the resource names no patient. ``patient``: the Patient resource, empty when it is elsewhere."""
+    """``key`` is empty when the resource names no patient. ``patient``: the Patient resource, empty when it is elsewhere.
+
+    ``by_id_alone``: the key is that of the server's id, since nobody has told an identifier.
+    """
 
     key: str = ""
     patient: Element = field(default_factory=dict)
+    by_id_alone: bool = False
 
 
 def read_person(resource: Element, around: Around) -> Person:
@@ -38,7 +42,7 @@ def read_person(resource: Element, around: Around) -> Person:
     bare_key = key_of_id(local, source or around.holder, around)
     known = around.remembered(bare_key, source or around.source) if bare_key and not (key and patient) else None
     if known is None or (key and key != known.patient_key):
-        return Person(key or bare_key, patient)
+        return Person(key or bare_key, patient, by_id_alone=not key)
     return Person(known.patient_key, patient or {"birthDate": known.birth_date, "gender": known.sex})
 
 

@@ -35,7 +35,8 @@ def parse_resource(resource: Element, around: Around) -> Arrival:
     if kind not in READERS:
         raise Unsupported("this resource type is not taken", where="resourceType")
     person = read_person(resource, around)
-    return _arrival(resource, person.key, READERS[kind](resource, person, around), around)
+    arrival = _arrival(resource, person.key, READERS[kind](resource, person, around), around)
+    return replace(arrival, by_id_alone=person.by_id_alone)
 
 
 def _patient_arrival(patient: Element, around: Around) -> Arrival:

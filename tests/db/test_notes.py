@@ -4,7 +4,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from stay_samples import HOUR, ORIGIN, content, judge, revisions, rows, sent, statuses, take
+from stay_samples import HOUR, ORIGIN, content, judge, merged, revisions, rows, sent, statuses, take
 
 from db.engine import Database
 from db.tables import cases, events, inputs
@@ -94,3 +94,47 @@ def test_a_status_of_an_older_text_releases_no_newer_one(database: Database):
 def test_a_cancelled_replacement_leaves_nothing(database: Database):
     replaced = text("new", 2, known_as="note:2")
     assert send(database, text("old", 0), cancel(3, "note:2"), replaced) == ["retracted"]
+
+
+def send_of(database: Database, *versions: tuple[str, WriteNote]) -> list[str]:
+    """Versions of one document, each with the patient whom it names, judged at once; gives what then stands of what was said."""
+    for number, (patient, ask) in enumerate(versions):
+        take(database, sent(f"v{number}", ask, patient=patient))
+        judge(database)
+    return statuses(database)
+
+
+def test_a_document_whose_patient_is_corrected_is_filed_under_that_one(database: Database):
+    old, new = text("same", 0), text("same", 1)
+    first = WriteNote(case_key="note:1", text=old.text, facts={"age_years": 30}, version_at=at(0))
+    assert send_of(database, ("p", first), ("q", new)) == ["retracted", "current"]
+    assert [row["patient_key"] for row in (*rows(database, cases), *rows(database, events))] == ["q", "p", "q"]
+    assert rows(database, events)[-1]["facts"] == {}
+
+
+def test_an_edit_that_corrects_the_patient_retracts(database: Database):
+    assert send_of(database, ("p", text("old", 0)), ("q", text("new", 1, available=False))) == ["retracted"]
+
+
+def test_an_older_version_does_not_give_a_document_back(database: Database):
+    assert send_of(database, ("q", text("same", 1)), ("p", text("same", 0))) == ["current"]
+    assert rows(database, cases)[0]["patient_key"] == "q"
+
+
+def test_what_waited_for_the_wrong_patient_is_judged_for_nobody(database: Database):
+    assert send_of(database, ("p", text("same", 0, available=False)), ("q", text("same", 1))) == ["current"]
+    assert [(row["disposition"], row["reason"]) for row in rows(database, inputs)] == [
+        ("timeline", "its document is another patient's"),
+        ("in_event", ""),
+    ]
+
+
+def test_a_document_is_a_duplicate_under_two_numbers_of_one_person(database: Database):
+    take(database, merged("a40"))
+    assert send_of(database, ("p", text("same", 0)), ("q", text("same", 1))) == ["current"]
+
+
+def test_a_document_is_a_duplicate_where_only_a_servers_id_is_told(database: Database):
+    send_of(database, ("p", text("same", 0)))
+    take(database, sent("bare", text("same", 1), patient="bare", by_id_alone=True))
+    assert (statuses(database), rows(database, cases)[0]["patient_key"]) == (["current"], "p")

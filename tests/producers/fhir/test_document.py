@@ -6,7 +6,19 @@ from typing import Any
 
 import httpx
 import pytest
-from fhir_samples import NOTE, attachment, bundle, document, loinc, observation, patient, quantity, rows, running_http
+from fhir_samples import (
+    HOSPITAL_NUMBER,
+    NOTE,
+    attachment,
+    bundle,
+    document,
+    loinc,
+    observation,
+    patient,
+    quantity,
+    rows,
+    running_http,
+)
 
 from db.tables import cases, events, inputs, points
 from producers.door import Door
@@ -184,3 +196,12 @@ def test_a_report_that_was_taken_back_takes_back_what_it_contains(client, door):
     client.put("/fhir/DiagnosticReport/r1", json=report)
     client.put("/fhir/DiagnosticReport/r1", json=report | {"status": "entered-in-error"})
     assert [point["value"] for point in rows(door, points)] == [None]
+
+
+def test_a_corrected_subject_files_the_document_under_the_right_patient(client, door):
+    client.put("/fhir/DocumentReference/d1", json=document())
+    number = {"type": HOSPITAL_NUMBER, "system": "urn:oid:1.2.3", "value": "0999"}
+    client.put("/fhir/DocumentReference/d1", json=document(subject={"identifier": number}))
+    (wrong, right), (case,) = rows(door, events), rows(door, cases)
+    assert (case["patient_key"], case["retracted_revision"]) == (right["patient_key"], wrong["revision"])
+    assert wrong["patient_key"] != right["patient_key"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fhir_samples import bundle, configure, encounter, patient, rows, running_http
+from fhir_samples import HOSPITAL_NUMBER, bundle, configure, encounter, patient, rows, running_http
 
 from db.tables import cases, inputs, movements
 from producers.door import Door
@@ -96,3 +96,14 @@ def test_two_encounters_of_one_visit_each_tell_their_own_part(client, door):
     other = encounter(id="e2", location=LATER, **visit, **FIRST)
     assert send(client, door, encounter(**visit, **FIRST), other) == ["09:00"]
     assert send(client, door, encounter(status="entered-in-error", **visit, **SECOND)) == ["14:00"]
+
+
+def test_a_corrected_subject_takes_the_stay_to_the_right_patient(client, door):
+    number = {"type": HOSPITAL_NUMBER, "system": "urn:oid:1.2.3", "value": "0999"}
+    send(client, door, encounter(**FIRST))
+    (wrong,) = [row["patient_key"] for row in rows(door, cases)]
+    send(client, door, encounter(subject={"identifier": number}, **SECOND))
+    (right,) = [row["patient_key"] for row in rows(door, cases)]
+    assert right != wrong
+    send(client, door, encounter(subject={"reference": "Patient/unknown"}, **THIRD))
+    assert [row["patient_key"] for row in rows(door, cases)] == [right]
