@@ -28,7 +28,8 @@ def write(commit: Commit, arrival: Arrival, ask: WriteNote, input_id: int) -> Ou
     values = _values(commit, arrival, ask, case)
     if ask.text:
         commit.keep([ask.text])
-    if case and case["revision"] > case["retracted_revision"] and case["digest"] == values["digest"]:
+    known = case and case["revision"] > case["retracted_revision"] and case["digest"] == values["digest"]
+    if case and known and not (ask.available and _waits(commit.connection, case["id"])):
         promote(commit, case["case_key"], arrival.lane.value)
         _save(commit.connection, case["id"], {"version_at": values["version_at"]}, case["case_key"])
         return Outcome("not_used", "duplicate: the document is known with this text")

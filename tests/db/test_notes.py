@@ -138,3 +138,10 @@ def test_a_document_is_a_duplicate_where_only_a_servers_id_is_told(database: Dat
     send_of(database, ("p", text("same", 0)))
     take(database, sent("bare", text("same", 1), patient="bare", by_id_alone=True))
     assert (statuses(database), rows(database, cases)[0]["patient_key"]) == (["current"], "p")
+
+
+@pytest.mark.parametrize("released", [text("new"), text(None)])
+def test_an_edit_that_waited_is_judged_when_it_is_released_with_the_same_text(database: Database, released: WriteNote):
+    assert send(database, text("old"), text("new", available=False), released) == ["superseded", "current"]
+    assert rows(database, events)[-1]["digest"] == content("new").digest
+    assert {row["disposition"] for row in rows(database, inputs)} == {"in_event"}
