@@ -133,11 +133,12 @@ def test_the_commands_of_a_runbook_are_there(path):
     from dxstream.cli_house import add_house_commands
     from dxstream.cli_ledger import add_ledger_commands
     from dxstream.cli_models import models
+    from dxstream.cli_refused import refused
 
     ledger = click.Group()
     add_ledger_commands(ledger)
     add_house_commands(ledger)
-    commands = {**cli.commands, **ledger.commands, "models": models}
+    commands = {**cli.commands, **ledger.commands, "models": models, "refused": refused}
     for words in re.findall(r"`dxstream ([a-z]+(?: [a-z]+)?)", path.read_text()):
         command, *more = words.split()
         assert command in commands, words

@@ -2,6 +2,7 @@ import hashlib
 import logging
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from dicom_samples import MARK, association, ct_slice, file_of, projection, send, send_bytes
+from dicom_samples import DX, MARK, association, ct_slice, file_of, projection, send, send_bytes
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
@@ -23,6 +24,10 @@ from producers.dicom.file import read_file, write_file
 from producers.door import Door
 from producers.folder.feed import FolderFeed
 from stream.content import INLINE_BYTES, ContentStore
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from raw_sender import associate, talk
 
 HIGH = 1
 
@@ -236,8 +241,8 @@ def test_where_senders_are_listed_no_other_gets_an_association(door: Door) -> No
     configure(door, '[dicom]\nallowed_senders = ["CT1"]\n')
     with running(door) as feed:
         assert send(feed.port, projection(), title="CT1").Status == 0
-        with association(feed.port, title="STRANGER") as made:
-            assert made.is_rejected
+        heard, _ = talk(feed.port, associate(DX.encode(), title=b"STRANGER"))
+    assert heard == struct.pack(">BBL", 3, 0, 4) + b"\x00\x01\x01\x03"  # A-ASSOCIATE-RJ: calling AE title not recognised
     assert refusals(door) == {'["dicom", "association rejected"]': 1}
 
 
