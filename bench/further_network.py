@@ -10,7 +10,7 @@ from inputs import write_inputs
 from processes import new_database
 from system import System, installed
 
-from dxstream.embedded_redis import free_port
+from dxstream.free_port import free_port
 
 #: Each way, so that a question and its answer take twice as long.
 DELAY_SECONDS = 0.001

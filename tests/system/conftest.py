@@ -9,9 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from servers import free_port
 from started import Up, running_up
 
+from dxstream.free_port import free_port
 from dxstream.hospital.book import Book
 from dxstream.hospital.planning import plan
 from dxstream.hospital.send import send_all

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import yaml
-from servers import end_with_parent, free_port, postgresql_binaries, running_postgresql, running_redis
+from servers import end_with_parent, postgresql_binaries, running_postgresql, running_redis
 from started import Ledger, get, until
 
+from dxstream.free_port import free_port
 from dxstream.hospital.book import Book, compare
 from dxstream.hospital.lines import Ports
 from dxstream.hospital.planning import plan

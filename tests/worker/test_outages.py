@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
-from servers import free_port, running_redis
+from servers import running_redis
 from worker_samples import send, worker_on
 
 from db.claim import claim
@@ -22,6 +22,7 @@ from db.engine import Database
 from db.leases import progress
 from db.migrate import upgrade
 from db.tables import events, workers
+from dxstream.free_port import free_port
 from stream.content import ContentStore
 from stream.errors import Temporary
 from stream.event import Event

@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "dicom"))
 
 from orthanc import BINARY, MISSING, Orthanc, running_orthanc
 from pushing import Pushing
-from servers import free_port
 
 from db.backlogs import open_backlog, take_over
 from db.tables import inputs
+from dxstream.free_port import free_port
 from producers.backlog.commit import Committer
 from producers.backlog.pacs import Pacs, read_source
 from producers.backlog.pull import PullRunner, read_days

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from servers import end_with_parent, free_port
+from servers import end_with_parent
+
+from dxstream.free_port import free_port
 
 BINARY = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")

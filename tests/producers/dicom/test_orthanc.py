@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 from dicom_samples import ct_slice, file_of, projection
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
-from servers import free_port
 
 from db.series import EXPECTED
 from db.tables import cases, inputs
+from dxstream.free_port import free_port
 from producers.dicom import source
 from producers.dicom.feed import DicomFeed
 from producers.dicom.file import read_file, write_file
