@@ -15,8 +15,10 @@ def test_it_is_none_that_an_outgoing_connection_is_given():
 
 
 def test_a_port_that_is_taken_is_drawn_again(monkeypatch):
+    free = free_port()
+    monkeypatch.setattr(module, "_given", set())
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        draws = iter([taken.getsockname()[1], free := free_port()])
+        draws = iter([taken.getsockname()[1], free])
         monkeypatch.setattr(module.random, "randrange", lambda *_: next(draws))
         assert free_port() == free
 
