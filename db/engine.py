@@ -1,11 +1,9 @@
 """One way to a connection: short reads, and writes that hold the database for as short as they can.
 
 SQLite: WAL, synchronous FULL, every write ``BEGIN IMMEDIATE``. PostgreSQL: READ COMMITTED, ``synchronous_commit`` on. Leases
-and heartbeats alone do not wait for the disk.
+and heartbeats alone do not wait for the disk, and what the intake writes to SQLite waits for it afterwards (``sync``).
 """
 
-import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,14 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from db import sqlite
 from stream.errors import DxstreamError, OutOfSpace, Temporary
 from stream.settings import BadSettingError
-
-#: How long a write waits for another's to end on SQLite, in milliseconds.
-BUSY_MILLISECONDS = 10_000
-
-#: How often it looks whether that other has ended, in seconds.
-LOOK_SECONDS = 0.0005
 
 #: PostgreSQL ends the transaction of a process that was stopped or cut off within it, so that its locks come free. In
 #: milliseconds; more than ``stream.content.SAVE_SECONDS``, since a commit at the door waits that long for its files.
@@ -31,10 +24,6 @@ IDLE_MILLISECONDS = 12_000
 
 #: A connection whose other end no longer acknowledges anything is given up after so long, on both sides, in milliseconds.
 SILENT_MILLISECONDS = 10_000
-
-#: SQLite's write-ahead log is brought into the file after so many pages of 4 KB: it happens within a commit, and costs as
-#: many fsyncs however long the log is.
-LOG_PAGES = 4000
 
 
 class Database:
@@ -50,6 +39,7 @@ class Database:
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine = _make_engine(self.url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._log = sqlite.Log(self.engine)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -67,9 +57,25 @@ class Database:
         """
         with _as_ours(), self.engine.connect() as connection:
             if self.is_sqlite:
-                _begin(connection, durable=durable)
+                sqlite.begin(connection, durable=durable)
             yield connection, self.now(connection, durable=durable)
             connection.commit()
+
+    @contextmanager
+    def write_unsynced(self) -> Iterator[tuple[sa.Connection, datetime]]:
+        """As ``write``, but it is ``sync`` that makes it durable, so that the next may be written meanwhile.
+
+        On PostgreSQL the commit itself does: a server that crashed in between and came up again would have forgotten what
+        was written, and ``sync`` could not tell. Here it is this machine that crashes, and nobody is left to be answered.
+        """
+        with self.write(durable=not self.is_sqlite) as opened:
+            yield opened
+
+    def sync(self) -> None:
+        """Until all that was written unsynced is durable; raises Temporary where it may not be."""
+        if self.is_sqlite:
+            with _as_ours():
+                self._log.sync()
 
     def now(self, connection: sa.Connection, *, durable: bool = True) -> datetime:
         """The database's clock; for SQLite that is this machine's. PostgreSQL is told on the same way what ``write`` wants."""
@@ -87,35 +93,6 @@ _NOW = sa.select(sa.func.clock_timestamp())
 _NOW_HASTILY = sa.select(sa.func.clock_timestamp(), sa.func.set_config("synchronous_commit", "off", sa.true()))
 
 
-def _begin(connection: sa.Connection, *, durable: bool) -> None:
-    """``BEGIN IMMEDIATE`` as soon as the lock is free: SQLite's own wait sleeps longer each time, up to 100 ms."""
-    driver: Any = connection.connection.driver_connection
-    end = time.monotonic() + BUSY_MILLISECONDS / 1000
-    try:
-        driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        driver.execute("PRAGMA busy_timeout=0")
-        try:
-            while not _begun(driver):
-                if time.monotonic() > end:
-                    raise Temporary("the database is busy")
-                time.sleep(LOOK_SECONDS)
-        finally:
-            driver.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-    except sqlite3.Error as error:
-        raise sa.exc.DBAPIError.instance("BEGIN", None, error, sqlite3.Error, dialect=connection.dialect) from None
-    connection.begin()  # so that SQLAlchemy knows of it
-
-
-def _begun(driver: sqlite3.Connection) -> bool:
-    try:
-        driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return True
-
-
 def _make_engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         alive = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": SILENT_MILLISECONDS}
@@ -126,9 +103,9 @@ def _make_engine(url: sa.URL) -> sa.Engine:
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
-        url, connect_args={"timeout": BUSY_MILLISECONDS / 1000, "isolation_level": None}, pool_size=4, max_overflow=8
+        url, connect_args={"timeout": sqlite.BUSY_MILLISECONDS / 1000, "isolation_level": None}, pool_size=4, max_overflow=8
     )
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", sqlite.prepare)
     return engine
 
 
@@ -137,19 +114,6 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
         cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MILLISECONDS}")
         cursor.execute(f"SET tcp_user_timeout = {SILENT_MILLISECONDS}")
     connection.commit()
-
-
-def _prepare_sqlite(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in (
-        "journal_mode=WAL",
-        f"wal_autocheckpoint={LOG_PAGES}",
-        "synchronous=FULL",
-        f"busy_timeout={BUSY_MILLISECONDS}",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 @contextmanager

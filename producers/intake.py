@@ -1,7 +1,7 @@
 """One door: every feed submits arrivals here; one committer writes them in groups, and only then the sender is answered.
 
 All that arrived while the last commit was being written goes into the next. A group that fails is tried again one by one,
-so that only the culprit is refused.
+so that only the culprit is refused. Senders are answered once the disk has their group (``producers.answers``).
 """
 
 import logging
@@ -9,19 +9,18 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from db.accept import Accepted
 from db.engine import Database
 from db.refusals import Refusal
 from db.tally import raise_tallies
+from producers.answers import Answers, Submission, fail
 from producers.refused import RefusedThread
 from producers.writer import NotWritten, WriteHere, Writer
-from stream.arrival import Arrival, CancelNote, JoinSeries, JudgeNow, Receipt, WriteNote
+from stream.arrival import Arrival, Receipt
 from stream.errors import Refused, Temporary
 from stream.metrics import Measures
 from stream.ring import RingThread
@@ -31,21 +30,6 @@ log = logging.getLogger(__name__)
 
 #: The most arrivals that one commit takes.
 MAX_GROUP = 256
-
-
-@dataclass(frozen=True)
-class _Submission:
-    """``arrivals`` go into one commit, or none of them does. ``answer``: the Receipt of a single one, else one for each."""
-
-    arrivals: Sequence[Arrival]
-    single: bool
-    began: float  # monotonic seconds
-    answer: Future[Any] = field(default_factory=Future)
-
-    @property
-    def failed(self) -> bool:
-        """Whether some content could not be saved."""
-        return any(arrival.content.failed for arrival in self.arrivals)
 
 
 class Intake:
@@ -66,13 +50,12 @@ class Intake:
         self.slot = slot
         self.window = window or Window()
         self._writer = writer or WriteHere(database, slot=slot, window=self.window)
-        #: Feed → when it last brought something that was accepted, in seconds since 1970.
-        self.last_received: dict[str, float] = {}
         self._ring = ring
-        self._waiting: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
         self._refused: Counter[tuple[str, tuple[str, ...]]] = Counter()
         self._refused_lock = threading.Lock()
         self._kept = RefusedThread(database)
+        self._answers = Answers(database, measures)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
@@ -80,6 +63,7 @@ class Intake:
         """Start committing."""
         self._writer.start()
         self._thread.start()
+        self._answers.start()
         self._kept.start()
 
     def stop(self) -> None:
@@ -87,23 +71,29 @@ class Intake:
         self._stopped.set()
         self._waiting.put(None)
         self._thread.join(timeout=30)
+        self._answers.stop()
         self._writer.close()
         self._kept.stop()
         self.write_refusals()
 
     def is_alive(self) -> bool:
-        """Whether the committer still commits."""
-        return self._thread.is_alive()
+        """Whether the committer still commits, and those whose input is durable are answered."""
+        return self._thread.is_alive() and self._answers.is_alive()
+
+    @property
+    def last_received(self) -> Mapping[str, float]:
+        """Feed → when it last brought something that was accepted, in seconds since 1970."""
+        return self._answers.last_received
 
     def submit(self, arrival: Arrival) -> Future[Receipt]:
         """Hand over one arrival; the future gives its Receipt after the commit, or raises Refused or Temporary."""
-        return self._hand_in(_Submission((arrival,), True, time.monotonic()))
+        return self._hand_in(Submission((arrival,), True, time.monotonic()))
 
     def submit_whole(self, arrivals: Sequence[Arrival]) -> Future[Sequence[Receipt]]:
         """Hand over several that are committed together or not at all; the future gives their Receipts, or raises as above."""
-        return self._hand_in(_Submission(arrivals, False, time.monotonic()))
+        return self._hand_in(Submission(arrivals, False, time.monotonic()))
 
-    def _hand_in(self, submission: _Submission) -> Future[Any]:
+    def _hand_in(self, submission: Submission) -> Future[Any]:
         if self._stopped.is_set():
             submission.answer.set_exception(Temporary("the intake is stopping"))
         else:
@@ -150,7 +140,7 @@ class Intake:
             if ended:
                 return
 
-    def _commit(self, group: list[_Submission]) -> None:
+    def _commit(self, group: list[Submission]) -> None:
         try:
             accepted = self._write(group)
         except Temporary as error:
@@ -158,19 +148,20 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - the loop's outer edge: no input may end the committer
             self._one_by_one(group, error)
         else:
-            self._answer(group, accepted)
+            self._ring.want(accepted.rings)
+            self._answers.give(group, accepted)
 
-    def _without_unsaved(self, group: list[_Submission], error: Temporary) -> None:
+    def _without_unsaved(self, group: list[Submission], error: Temporary) -> None:
         """Those whose content could not be saved fail, and the others are tried without them; else all fail."""
         failed = [submission.failed for submission in group]
         if not any(failed):
-            _fail(group, error)
+            fail(group, error)
             return
-        _fail([submission for submission, gone in zip(group, failed, strict=True) if gone], error)
+        fail([submission for submission, gone in zip(group, failed, strict=True) if gone], error)
         if rest := [submission for submission, gone in zip(group, failed, strict=True) if not gone]:
             self._commit(rest)
 
-    def _one_by_one(self, group: list[_Submission], error: Exception) -> None:
+    def _one_by_one(self, group: list[Submission], error: Exception) -> None:
         if len(group) > 1:
             for submission in group:
                 self._commit([submission])
@@ -178,40 +169,14 @@ class Intake:
         for arrival in group[0].arrivals:
             log.warning("an input cannot be written: feed=%s error=%s", arrival.feed, _kind(error))
             self.refused(arrival.feed, "cannot be written", content=arrival.content.data or b"")
-        _fail(group, error if isinstance(error, Refused) else Refused("the ledger cannot hold this input"))
+        fail(group, error if isinstance(error, Refused) else Refused("the ledger cannot hold this input"))
 
-    def _write(self, group: list[_Submission]) -> Accepted:
+    def _write(self, group: list[Submission]) -> Accepted:
         now = time.monotonic()
         waited = [(arrival, now - one.began) for one in group for arrival in one.arrivals]
         return self._writer.write([arrival for arrival, _ in waited], [seconds for _, seconds in waited])
-
-    def _answer(self, group: list[_Submission], accepted: Accepted) -> None:
-        committed = time.monotonic()
-        self._ring.want(accepted.rings)
-        receipts = iter(accepted.receipts)
-        for submission in group:
-            for arrival in submission.arrivals:
-                self.last_received[arrival.feed] = time.time()
-                for modality in _modalities(arrival):
-                    self.measures.observe("dxstream_stage_seconds", committed - submission.began, modality=modality, stage="accept")
-            told = list(islice(receipts, len(submission.arrivals)))
-            if submission.answer.set_running_or_notify_cancel():  # False when the sender has gone
-                submission.answer.set_result(told[0] if submission.single else told)
-
-
-_MODALITIES = {JudgeNow: "scan", JoinSeries: "scan", WriteNote: "note", CancelNote: "note"}
-
-
-def _modalities(arrival: Arrival) -> set[str]:
-    return {getattr(ask, "modality", _MODALITIES.get(type(ask), "lab")) for ask in arrival.asks}
 
 
 def _kind(error: Exception) -> str:
     """What may be told of an error."""
     return str(error) if isinstance(error, NotWritten) else type(error).__name__
-
-
-def _fail(group: list[_Submission], error: Exception) -> None:
-    for submission in group:
-        if submission.answer.set_running_or_notify_cancel():
-            submission.answer.set_exception(error)

@@ -21,8 +21,9 @@ class Writer(Protocol):
         """Groups will come."""
 
     def write(self, arrivals: Sequence[Arrival], waited: Sequence[float]) -> Accepted:
-        """Commit the group once its files are durable; whatever is raised, nothing of the group was kept, as far as is known.
+        """Commit the group once its files are durable; it is so itself after the next ``Database.sync``.
 
+        Whatever is raised, nothing of the group was kept, as far as is known.
         ``waited``: seconds since each arrival was submitted. Raises Temporary where the same group may be taken later.
         """
 
@@ -41,7 +42,7 @@ class WriteHere:
 
     def write(self, arrivals: Sequence[Arrival], waited: Sequence[float]) -> Accepted:
         """See ``Writer``."""
-        with self._database.write() as (connection, now):
+        with self._database.write_unsynced() as (connection, now):
             accepted = accept(connection, now, arrivals, slot=self._slot, window=self._window, waited=waited)
             for arrival in arrivals:
                 arrival.content.wait()  # files are written while the rows are: durable before they are committed

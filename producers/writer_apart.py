@@ -177,7 +177,7 @@ def _answer(database: Database, setup: Setup, peer: Connection) -> Accepted | Dx
     """What became of the next group."""
     try:
         arrivals, waited = _hear(peer)
-        with database.write() as (connection, now):
+        with database.write_unsynced() as (connection, now):
             accepted = accept(connection, now, arrivals, slot=setup.slot, window=setup.window, waited=waited)
             if any(arrival.content.on_its_way for arrival in arrivals):
                 _hear_of_files(peer)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dxstream.__main__ import main
+from producers.answers import Answers
 from producers.intake import Intake
 from stream.content import ContentStore
 from stream.ring import Bell
@@ -42,15 +43,15 @@ def then(owner: Any, name: str, after: Callable[[], None]) -> None:
 
 def answer_half(trap: Trap) -> None:
     """A group of several dies between two of its answers; a group of one before its answer."""
-    original = Intake._answer
+    original = Answers._answer
 
-    def half(self: Intake, group: list[Any], accepted: Any) -> None:
+    def half(self: Answers, group: list[Any], accepted: Any) -> None:
         if trap.left <= 1:
             original(self, group[: len(group) // 2], accepted_first(accepted, len(group) // 2))
         trap.spring()
         original(self, group, accepted)
 
-    Intake._answer = half
+    Answers._answer = half
 
 
 def accepted_first(accepted: Any, number: int) -> Any:

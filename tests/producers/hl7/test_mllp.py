@@ -32,7 +32,7 @@ from hl7_sender import (
     segment,
 )
 
-from db import engine
+from db import sqlite
 from db.tables import aliases, cases, events, inputs, movements, points, refusals
 from producers.door import Door
 from producers.hl7.mllp import MllpFeed
@@ -280,7 +280,7 @@ def test_without_a_commit_the_connection_closes_without_an_answer(
     door: Door, sqlite_url: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door.intake.database.engine.dispose()
-    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 200)
+    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 200)
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with Sender(port) as one:
@@ -467,7 +467,7 @@ def test_a_refusal_is_answered_although_it_cannot_be_kept(
     door: Door, sender: Sender, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door.intake.database.engine.dispose()
-    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 200)
+    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 200)
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     began = time.monotonic()

@@ -1,0 +1,58 @@
+"""Nobody is answered before the disk has what was sent; what comes meanwhile is written meanwhile."""
+
+import errno
+import os
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from db import sqlite
+from db.tables import inputs
+from producers.door import Door
+from stream.arrival import Arrival, WriteNote
+from stream.errors import Temporary
+
+
+def note(door: Door, name: str) -> Arrival:
+    text = door.store.put(f"text of {name}".encode())
+    return Arrival(feed="folder", identity=name, sender_id=name, content=text, asks=(WriteNote(case_key=name, text=text, facts={}),))
+
+
+def kept(door: Door) -> list[str]:
+    with door.intake.database.read() as connection:
+        return list(connection.execute(sa.select(inputs.c.sender_id).order_by(inputs.c.id)).scalars())
+
+
+def test_what_comes_while_the_disk_is_slow_is_written_and_nobody_is_answered_yet(written_door: Door, monkeypatch):
+    slow = threading.Event()
+    monkeypatch.setattr(os, "fdatasync", lambda _: slow.wait(30))
+    first = written_door.intake.submit(note(written_door, "first"))
+    second = written_door.intake.submit(note(written_door, "second"))
+    while kept(written_door) != ["first", "second"]:
+        assert not first.done()
+    assert not second.done()
+    slow.set()
+    assert [first.result(10).known, second.result(10).known] == [False, False]
+
+
+def test_without_a_disk_the_sender_hears_that_it_may_send_again_and_is_recognised(written_door: Door, monkeypatch):
+    intake = written_door.intake
+    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 100)
+    intake.database.engine.dispose()  # so that its next connection waits no longer than that
+    syncing, locked = threading.Event(), threading.Event()
+
+    def fail(_: int) -> None:
+        syncing.set()
+        locked.wait(30)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fdatasync", fail)
+        sent = intake.submit(note(written_door, "first"))
+        syncing.wait(30)
+        with intake.database.write():  # so that the log cannot be brought into the file either
+            locked.set()
+            with pytest.raises(Temporary):
+                sent.result(10)
+    assert intake.submit(note(written_door, "first")).result(10).known
