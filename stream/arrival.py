@@ -193,6 +193,12 @@ class Arrival:
     not_used: str = ""
 
 
+class Whole(tuple[Arrival, ...]):
+    """Arrivals that are committed together or not at all."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What became of an arrival: the answer that the sender may now be given.
