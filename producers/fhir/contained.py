@@ -17,7 +17,7 @@ from stream.errors import Refused
 #: A refused code is shown to at most so many characters.
 _CODE_LENGTH = 40
 
-_NOT_NAMED = "the report no longer names it as a result"
+_NOT_NAMED = "the report does not name it as a result"
 
 
 def read_contained(report: Element, person: Person, around: Around, why: str) -> tuple[AddResults, ...]:

@@ -105,7 +105,7 @@ def test_a_contained_result_that_the_report_no_longer_names_is_taken_back_and_to
     answer = client.put("/fhir/DiagnosticReport/r1", json=report_of(SODIUM, POTASSIUM, result=both[:1]))
     assert standing(door) == {"2951-2": 140.0}
     (_, warning) = answer.json()["issue"]
-    assert warning["diagnostics"] == "refused point 2823-3: the report no longer names it as a result"
+    assert warning["diagnostics"] == "refused point 2823-3: the report does not name it as a result"
     assert warning["expression"] == ["DiagnosticReport.contained[1]"]
 
 
