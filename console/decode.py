@@ -43,10 +43,13 @@ def decode(content: bytes, frame: int) -> tuple[dict[str, Any], bytes]:
     from pydicom.pixels.processing import apply_color_lut  # noqa: PLC0415
     from pydicom.pixels.utils import pixel_array  # noqa: PLC0415
 
+    from stream.functional_groups import apply_groups  # noqa: PLC0415
+
     if content[128:132] != b"DICM":
         raise CannotShowError("it is no DICOM file")
     dataset = dcmread(BytesIO(content), stop_before_pixels=True)
     frames = _check(dataset, frame)
+    apply_groups(dataset, frame)
     stored = np.asarray(pixel_array(BytesIO(content), index=frame if frames > 1 else None))
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)

@@ -75,7 +75,7 @@ def _outcome(ask: AddResults, told: bool, touched: bool) -> Outcome:
         return Outcome("timeline", _refusals(ask))
     if any(result.value is not None for result in ask.results):
         return Outcome("not_used", "duplicate: every result is known")
-    return Outcome("not_used", _refusals(ask) or "no result with a value")
+    return Outcome("not_used", _refusals(ask) or ask.why or "no result with a value")
 
 
 def _refusals(ask: AddResults) -> str:

@@ -75,7 +75,7 @@ def _change(own: Mapping[str, Point], identity: str, result: Result, patient_key
         return Change(row=row)
     if not _same(old, row):
         return Change(row={**row, "flags": row["flags"] | FLAG_CORRECTED}, old=old)
-    dated = {**old, "version_at": result.version_at, "sent_at": result.sent_at}
+    dated = {**old, "base": result.base, "version_at": result.version_at, "sent_at": result.sent_at}
     return Change(row=dated, old=old) if dated != old else None
 
 

@@ -32,6 +32,7 @@ LIMITS = (
     ("from the connection to the association request", feed.GREETING_SECONDS, "s"),
     ("without a word within an association, which then is aborted", feed.IDLE_SECONDS, "s"),
     ("until a C-STORE is answered out of resources", feed.ANSWER_SECONDS, "s"),
+    ("for the sender to close after a rejection, a release or an abort (ARTIM); then the port closes", wire.LINGER_SECONDS, "s"),
     ("for a source to answer, as the user of C-FIND", source.ANSWER_SECONDS, "s"),
 )
 

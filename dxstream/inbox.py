@@ -1,11 +1,11 @@
 """The watched folder, with every protocol's parser wired to its suffix."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from producers.door import Door
 from producers.fhir import file as fhir_file
-from producers.folder.feed import FolderFeed
+from producers.folder.feed import FolderFeed, Parser
 from producers.hl7 import file as hl7_file
 from stream.arrival import Arrival
 from stream.settings import Settings
@@ -17,13 +17,13 @@ def folder_feed(settings: Settings, door: Door) -> FolderFeed:
     return FolderFeed(door, inbox=settings.inbox, parsers=parsers(door))
 
 
-def parsers(door: Door) -> dict[str, Callable[[bytes, str], list[Arrival]]]:
+def parsers(door: Door) -> dict[str, Parser]:
     """Suffix → parser of a whole file."""
 
-    def hl7(content: bytes, _: str) -> list[Arrival]:
+    def hl7(content: bytes, _: str) -> Sequence[Arrival]:
         return hl7_file.parse_file(content, door=door, received_at=datetime.now(UTC), feed="folder")
 
-    def fhir(content: bytes, name: str) -> list[Arrival]:
+    def fhir(content: bytes, name: str) -> Sequence[Arrival]:
         return fhir_file.parse_file(content, name, door=door, received_at=datetime.now(UTC), feed="folder")
 
     return {".hl7": hl7, ".json": fhir, ".fhir": fhir, ".ndjson": fhir, ".gz": fhir}

@@ -1,7 +1,7 @@
 """Bytes → an 8-bit picture in its displayed polarity: DICOM (one frame, greyscale), JPEG or PNG. Knows no network.
 
-The steps follow DICOM PS3.3 C.11 (modality LUT, then VOI LUT or window, then polarity); the whole chain becomes one
-table from stored value to grey, so that a 16-bit image costs one look-up a pixel.
+The steps follow DICOM PS3.3 C.11 (modality LUT, then VOI LUT or window, then polarity), of an enhanced image by its functional
+groups; the whole chain becomes one table from stored value to grey, so that a 16-bit image costs one look-up a pixel.
 """
 
 import struct
@@ -20,10 +20,13 @@ from pydicom.uid import JPEGBaseline8Bit
 from models.encoded import claimed_shape, has_16_bits
 from models.short_header import Elements, read_short
 from stream.errors import Rejected
+from stream.functional_groups import apply_groups
 
 #: A picture may take this many bytes when decoded, and this many times its encoded bytes.
 MAX_BYTES = 256 * 2**20
 MAX_RATIO = 2000
+#: Why three samples a pixel are refused, and a palette whose entries are no greys: cards are trained on, and meant for, one.
+COLOUR = "a colour image: this model judges grey ones"
 #: What pydicom and its decoders are known to raise on broken input.
 BROKEN = (
     ArithmeticError,
@@ -89,6 +92,7 @@ def _read_dicom(content: bytes) -> Grey:
     try:
         dataset = dcmread(BytesIO(content))
         check_claims(dataset, len(content))
+        apply_groups(dataset, 0)
         stored = _stored_values(dataset)
         return _displayed(dataset, stored)
     except BROKEN as error:
@@ -103,7 +107,7 @@ def check_claims(dataset: Dataset, there: int) -> None:
     if frames != 1:
         raise Rejected(f"several frames: {frames}, this model judges one image")
     if int(dataset.SamplesPerPixel) != 1:
-        raise Rejected("a colour image")
+        raise Rejected(COLOUR)
     if int(dataset.BitsStored) > 16:
         raise Rejected("more than 16 bits a pixel")
     claimed = int(dataset.Rows) * int(dataset.Columns) * -(-int(dataset.BitsAllocated) // 8)
@@ -142,7 +146,7 @@ def _by_palette(dataset: Dataset, stored: NDArray[np.integer[Any]]) -> Grey:
     """The greys that the stored values stand for (PS3.3 C.7.6.3.1.5); raises Rejected where one of them is a colour."""
     colours = apply_color_lut(stored, dataset)  # (rows, columns, 3)
     if (colours != colours[..., :1]).any():
-        raise Rejected("a colour image")
+        raise Rejected(COLOUR)
     return (colours[..., 0] >> (8 * colours.itemsize - 8)).astype(np.uint8)
 
 

@@ -100,12 +100,13 @@ class AddResults:
 
     ``refused``: points that were not taken, as ``{"code", "reason", "observed_at"}``; the time is None where it cannot be told.
     FHIR adds ``"where"``, for its answer alone. ``whole``: these are all results of their base; what an earlier version of it held
-    besides is taken back.
+    besides is taken back. ``why``: what is said of the input where no result has a value and nothing is taken back.
     """
 
     results: tuple[Result, ...]
     refused: tuple[Mapping[str, Any], ...] = ()
     whole: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +191,12 @@ class Arrival:
     lane: Lane = Lane.ROUTINE
     asks: tuple[Ask, ...] = ()
     not_used: str = ""
+
+
+class Whole(tuple[Arrival, ...]):
+    """Arrivals that are committed together or not at all."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,26 @@ def palette(*colours: Sequence[int], bits: int = 16) -> dict[str, Any]:
     return tables
 
 
+def groups(*, shared: dict[str, Any] | None = None, own: Sequence[dict[str, Any]] | None = None) -> Dataset:
+    """Functional groups of an enhanced image, each as group → its elements: for all frames, and of each frame."""
+    dataset = Dataset()
+    if shared is not None:
+        dataset.SharedFunctionalGroupsSequence = [_group(shared)]
+    if own is not None:
+        dataset.PerFrameFunctionalGroupsSequence = [_group(one) for one in own]
+    return dataset
+
+
+def _group(told: dict[str, Any]) -> Dataset:
+    item = Dataset()
+    for name, elements in told.items():
+        inner = Dataset()
+        for keyword, value in elements.items():
+            setattr(inner, keyword, value)
+        setattr(item, name, [inner])
+    return item
+
+
 def projection(**keywords: Any) -> Dataset:
     """A small frontal chest radiograph of a four-year-old; ``None`` leaves a keyword out."""
     dataset = Dataset()

@@ -56,7 +56,7 @@ class Committer:
     def commit(self, group: Sequence[Read], **values: Any) -> Committed:
         """Write a group, and if that fails each piece alone, so that only the culprit is refused. Raises Temporary, Fatal.
 
-        ``values``: what else the backlog's row is to say from now on.
+        Pieces of a whole stay together. ``values``: what else the backlog's row is to say from now on.
         """
         try:
             return self._write(group, values)
@@ -68,7 +68,7 @@ class Committer:
     def _alone(self, group: Sequence[Read], values: Mapping[str, Any], error: Exception) -> Committed:
         if len(group) > 1:
             done = [self.commit([read], **values) for read in group]
-        elif len(group[0].pieces) > 1:
+        elif len(group[0].pieces) > 1 and not group[0].pieces[0].whole:
             done = self._by_piece(group[0], values)
         else:
             log.warning("an input cannot be written: feed=%s error=%s", FEED, type(error).__name__)

@@ -24,7 +24,7 @@ from producers.fhir.resource import check_object, parse_resource
 from producers.folder.note import note_arrival
 from producers.hl7.frames import MOST_BYTES
 from producers.hl7.parse import parse_message, split_batch
-from stream.arrival import Arrival
+from stream.arrival import Arrival, Whole
 from stream.content import Content
 from stream.errors import Refused, Temporary
 from stream.queues import Lane
@@ -136,7 +136,10 @@ class FileReader:
     def _parse_json(self, unit: Unit, content: bytes) -> list[Piece]:
         name = unit.member or unit.path
         found = parse_file(content, name, door=self.door, received_at=datetime.now(UTC), feed="fhir")
-        return [Piece(number=number, end=len(content), arrival=_on_our_lane(one)) for number, one in enumerate(found, 1)]
+        whole = isinstance(found, Whole)
+        return [
+            Piece(number=number, end=len(content), arrival=_on_our_lane(one), whole=whole) for number, one in enumerate(found, 1)
+        ]
 
     def _parse_message(self, part: bytes) -> Arrival:
         (message,) = split_batch(part)

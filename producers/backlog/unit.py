@@ -26,13 +26,17 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """One part of a file: an arrival, or why it is none. ``end``: the byte after it; ``number`` counts from 1."""
+    """One part of a file: an arrival, or why it is none. ``end``: the byte after it; ``number`` counts from 1.
+
+    ``whole``: it is committed together with the others of its file, or none of them is.
+    """
 
     number: int
     end: int
     arrival: Arrival | None = None
     place: Place | None = None
     reason: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,7 @@ class DicomFeed:
     def _take(self, storing: Storing) -> None:
         if len(storing.instance.dataset) <= INLINE_BYTES:
             self.door.store.check_space()  # of what becomes a file the store itself looks
-        stat = storing.priority == _HIGH or storing.sender in self.config.stat_senders
+        stat = storing.priority == _HIGH
         arrival, file = prepare(self.door, storing.instance, feed="dicom", stat=stat, sender=storing.sender)
         answer = self.door.intake.submit(arrival)
         self.door.store.save(arrival.content, file)  # while the committer writes the rows; it waits before it commits

@@ -39,6 +39,7 @@ KEYWORDS = (
     "AcquisitionTime",
     "ContentTime",
     "Modality",
+    "StationName",
     "PresentationIntentType",
     "TimezoneOffsetFromUTC",
     "PatientID",

@@ -73,12 +73,12 @@ def _part(section: bytes) -> bytes:
     return content
 
 
-def store_instances(door: Door, parts: Sequence[bytes], study: str = "") -> tuple[int, dict[str, Any]]:
+def store_instances(door: Door, parts: Sequence[bytes], study: str = "", sender: str = "") -> tuple[int, dict[str, Any]]:
     """Store every part and wait for the ledger: the HTTP status and the body as DICOM JSON. Blocks.
 
-    ``study``: where the request names one, instances of any other are not taken.
+    ``study``: where the request names one, instances of any other are not taken. ``sender``: the address that it came from.
     """
-    waiting = [_hand(door, part, study) for part in parts]
+    waiting = [_hand(door, part, study, sender) for part in parts]
     return store_response([one if isinstance(one, Stored) else _answer(*one) for one in waiting])
 
 
@@ -94,14 +94,14 @@ def store_response(results: Sequence[Stored]) -> tuple[int, dict[str, Any]]:
     return _status(results), body
 
 
-def _hand(door: Door, part: bytes, study: str) -> Stored | tuple[Arrival, Future[Receipt]]:
+def _hand(door: Door, part: bytes, study: str, sender: str) -> Stored | tuple[Arrival, Future[Receipt]]:
     try:
         door.store.check_space(len(part))
         instance = read_file(part)
         if study and (stray := _stray(instance, study)):
             door.intake.refused("stow", "of another study", content=part, place="StudyInstanceUID")
             return stray
-        arrival = arrive(door, instance, feed="stow")
+        arrival = arrive(door, instance, feed="stow", sender=sender)
     except Refused as error:
         door.intake.refused("stow", "cannot understand", content=part, place=error.where, words=error.reason)
         return Stored(failure=CANNOT_UNDERSTAND, reason=error.reason)

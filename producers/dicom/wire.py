@@ -9,8 +9,9 @@ from producers.dicom.pdu import HEADER, BadPdu
 
 #: A PDU that claims more bytes is not read. Images come in the size that we offer; a request for an association may be longer.
 LONGEST_PDU_BYTES = 2**20
-#: How long a connection that was ended is read on, in seconds: closing it at once could lose the last answer on its way.
-LINGER_SECONDS = 1.0
+#: How long the peer is waited for to close after our last PDU, in seconds (PS3.8's ARTIM timer): it closes first, so that no end
+#: or reset of ours overtakes that PDU.
+LINGER_SECONDS = 2
 
 
 class Gone(Exception):
@@ -74,15 +75,14 @@ class Wire:
             raise Gone from error
 
     def end(self, last: bytes = b"") -> None:
-        """Say a last thing, let the peer close, then close."""
+        """Say a last thing and wait for the peer to close (Sta13 of PS3.8 table 9-10), but not for ever; then close."""
         with contextlib.suppress(OSError):
             if last:
+                self.set_timeout(LINGER_SECONDS)
                 self.connection.sendall(last)
-            self.connection.shutdown(socket.SHUT_WR)
-            self.set_timeout(LINGER_SECONDS)
-            until = time.monotonic() + LINGER_SECONDS
-            while last and time.monotonic() < until and self.connection.recv(65536):
-                pass
+                until = time.monotonic() + LINGER_SECONDS
+                while time.monotonic() < until and self.connection.recv(65536):
+                    pass
         self.connection.close()
 
     def cut(self) -> None:

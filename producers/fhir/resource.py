@@ -1,20 +1,18 @@
 """One FHIR R4 resource → one arrival. Knows no Bundle and no HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from producers.fhir.around import Around, local_name
-from producers.fhir.document import CANCELLED, read_document, read_report
-from producers.fhir.elements import Element, canonical, codings, element, elements, resource_id, resource_type, sha256, text
+from producers.fhir.contained import read_contained
+from producers.fhir.document import read_document, read_report
+from producers.fhir.elements import Element, canonical, elements, resource_id, resource_type, sha256, text
 from producers.fhir.encounter import read_course
 from producers.fhir.observation import read_results
 from producers.fhir.patient import Person, key_of_patient, read_links, read_patient, read_person
-from stream.arrival import AddResults, Arrival, Ask
+from stream.arrival import Arrival, Ask
 from stream.errors import Refused, Unsupported
 from stream.queues import Lane
-
-#: A refused code is shown to at most so many characters.
-_CODE_LENGTH = 40
 
 _URGENT = ("stat", "asap")
 
@@ -88,39 +86,9 @@ def _read_observation(observation: Element, person: Person, around: Around) -> R
 def _read_report(report: Element, person: Person, around: Around) -> Reading:
     """The report's text as a note, and the Observations that it contains as results."""
     note = read_report(report, person, around)
-    results = tuple(_contained_results(report, person, around))
-    return results + (() if isinstance(note, str) else note) or note
-
-
-def _contained_results(report: Element, person: Person, around: Around) -> list[AddResults]:
-    """Those of each contained Observation; one that cannot be read is a refused point, and the rest of the report is taken."""
-    found: list[AddResults] = []
-    for place, one in enumerate(elements(report, "contained")):
-        if resource_type(one) != "Observation":
-            continue
-        try:
-            results = _contained(one, report, person, around)
-        except Refused as error:
-            code = next((code for _, code in codings(element(one, "code"))), "")
-            results = AddResults(results=(), refused=({"code": code[:_CODE_LENGTH], "reason": error.reason, "where": error.where},))
-        if not isinstance(results, str):
-            found.append(replace(results, refused=tuple(_inside(point, place) for point in results.refused)))
-    return found
-
-
-def _contained(one: Element, report: Element, person: Person, around: Around) -> AddResults | str:
-    outer = {name: report[name] for name in ("effectiveDateTime", "effectivePeriod", "issued", "meta") if name in report}
-    inner = {**one, "status": report["status"]} if report["status"] in CANCELLED else one
-    owner = person if not element(one, "subject") else read_person({**one, "contained": report["contained"]}, around)
-    whole, own = resource_id(report), resource_id(one)
-    if whole and own:
-        return read_results({**outer, **inner}, owner, around, name=f"{whole}#{own}")
-    return read_results({**outer, **inner, "id": ""}, owner, around)  # its id holds inside its report alone
-
-
-def _inside(point: Mapping[str, str], place: int) -> Mapping[str, str]:
-    """A refused point with its FHIRPath as seen from the report."""
-    return {**point, "where": f"DiagnosticReport.contained[{place}]{point['where'].removeprefix('Observation')}"}
+    if isinstance(note, str):
+        return read_contained(report, person, around, why=note) or note
+    return (*note, *read_contained(report, person, around, why=""))
 
 
 READERS: dict[str, Callable[[Element, Person, Around], Reading]] = {

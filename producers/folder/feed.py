@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from producers.dicom.file import read_file
 from producers.dicom.instance import arrive
 from producers.door import Door
 from producers.folder.note import note_arrival
 from producers.folder.places import Inbox
-from stream.arrival import Arrival, Receipt
+from stream.arrival import Arrival, Whole
 from stream.errors import Refused, Temporary
 
 log = logging.getLogger(__name__)
@@ -29,16 +30,17 @@ MAX_FILE_BYTES = 2**30
 #: Waiting for the ledger, in seconds.
 ANSWER_SECONDS = 30
 
-#: (bytes, file name) → arrivals; raises Refused, Temporary.
-Parser = Callable[[bytes, str], list[Arrival]]
+#: (bytes, file name) → arrivals, a Whole where they go into one commit; raises Refused, Temporary.
+Parser = Callable[[bytes, str], Sequence[Arrival]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Handed:
-    """A file of which every arrival was handed to the intake."""
+    """A file of which every arrival was handed to the intake: an answer for each, or one for all of a Whole."""
 
     path: Path
-    answers: Sequence[Future[Receipt]]
+    inputs: int
+    answers: Sequence[Future[Any]]
 
 
 class FolderFeed:
@@ -90,10 +92,15 @@ class FolderFeed:
         except (Temporary, OSError) as error:
             self._leave(path, error)
         else:
-            return _Handed(path=path, answers=[self.door.intake.submit(arrival) for arrival in arrivals])
+            return _Handed(path=path, inputs=len(arrivals), answers=self._submit(arrivals))
         return None
 
-    def _parse(self, path: Path) -> list[Arrival]:
+    def _submit(self, arrivals: Sequence[Arrival]) -> Sequence[Future[Any]]:
+        if isinstance(arrivals, Whole):
+            return [self.door.intake.submit_whole(arrivals)]
+        return [self.door.intake.submit(arrival) for arrival in arrivals]
+
+    def _parse(self, path: Path) -> Sequence[Arrival]:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise Refused("the file is too large")
@@ -113,11 +120,11 @@ class FolderFeed:
             raise Refused("neither the file's suffix nor its content is known here")
         return parser
 
-    def _dicom(self, content: bytes, name: str) -> list[Arrival]:
+    def _dicom(self, content: bytes, name: str) -> Sequence[Arrival]:
         del name
         return [arrive(self.door, read_file(content), feed="folder")]
 
-    def _note(self, content: bytes, name: str) -> list[Arrival]:
+    def _note(self, content: bytes, name: str) -> Sequence[Arrival]:
         return [note_arrival(self.door, content, name)]
 
     def _finish(self, handed: _Handed) -> None:
@@ -127,14 +134,15 @@ class FolderFeed:
             try:
                 answer.result(ANSWER_SECONDS)
             except Refused as error:
-                refusals.append(f"input {number} of {len(handed.answers)}: {_words(error)}")
+                which = f"input {number}" if handed.inputs == len(handed.answers) else "all"
+                refusals.append(f"{which} of {handed.inputs}: {_words(error)}")
             except (Temporary, TimeoutError) as error:
                 self._leave(handed.path, error)
                 return
         if refusals:
             self._refuse(handed.path, "\n".join(refusals))
             return
-        log.info("taken: feed=folder inputs=%d", len(handed.answers))
+        log.info("taken: feed=folder inputs=%d", handed.inputs)
         self._put_away(handed.path)
 
     def _refuse(self, path: Path, reason: str) -> None:

@@ -41,9 +41,7 @@ class StowRoutes:
         try:
             async with self._taking:
                 body = await read_body(request, BODY_LIMIT)
-                status, answer = await run_in_threadpool(
-                    self._store, body, request.headers.get("content-type", ""), request.path_params.get("study", "")
-                )
+                status, answer = await run_in_threadpool(self._store, body, request)
         except Unsupported as error:
             raise answered(415, "not-supported", error.reason) from None
         except Refused as error:
@@ -53,7 +51,9 @@ class StowRoutes:
         headers = {"Retry-After": str(RETRY_AFTER)} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}
         return Response(json.dumps(answer), status, headers, media_type=DICOM_JSON)
 
-    def _store(self, body: bytes, content_type: str, study: str) -> tuple[int, dict[str, Any]]:
+    def _store(self, body: bytes, request: Request) -> tuple[int, dict[str, Any]]:
         from producers.dicom.stow import parse_multipart, store_instances  # noqa: PLC0415 - pydicom only where pictures are sent
 
-        return store_instances(self.door, parse_multipart(body, content_type), study)
+        parts = parse_multipart(body, request.headers.get("content-type", ""))
+        sender = request.client.host if request.client else ""
+        return store_instances(self.door, parts, request.path_params.get("study", ""), sender)

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dicom_samples import file_of, palette, projection
+from dicom_samples import file_of, groups, palette, projection
 from pydicom.data import get_testdata_file
 
 from console import picture as picture_module
@@ -70,6 +70,17 @@ def test_a_frame_of_several_is_shown_and_one_too_many_is_said():
     assert greys(decoded(many, 1).png()).ravel().tolist() == list(RAMP[::-1])
     with pytest.raises(NoPicture, match="it has 2"):
         decoded(many, 2)
+
+
+def test_each_frame_has_the_rescale_and_the_window_of_its_functional_groups():
+    shared = {"PixelValueTransformationSequence": {"RescaleSlope": 2, "RescaleIntercept": -100}}
+    own = [{"FrameVOILUTSequence": {"WindowCenter": centre, "WindowWidth": 300}} for centre in (40, 80)]
+    told = {one.keyword: one.value for one in groups(shared=shared, own=own)}
+    many = content(NumberOfFrames=2, PixelData=RAMP * 2, **told)
+    for frame, centre in enumerate((40, 80)):
+        one = decoded(many, frame)
+        assert (one.centre, one.width) == (centre, 300)
+        assert (one.low, one.high) == pytest.approx((-100, 410))
 
 
 COMPRESSED = ("JPEG2000.dcm", "MR_small_RLE.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm")

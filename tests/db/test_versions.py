@@ -161,3 +161,10 @@ def test_parts_laid_before_their_resource_had_a_base_are_found(sqlite: Database)
     assert standing(sqlite) == [("p", 3.0, 120.0)]
     lay(sqlite, "v3", panel(80, "b", 5), whole=True)
     assert standing(sqlite) == [("p", 3.0, 80.0)]
+
+
+def test_a_part_that_is_told_again_belongs_to_its_resource_from_then_on(sqlite: Database):
+    lay(sqlite, "m1", potassium(4.0, base="part", identity="part"), whole=True)
+    lay(sqlite, "m2", potassium(4.0, version=4, base="panel", identity="part"), whole=True)
+    lay(sqlite, "m3", potassium(None, version=5, base="panel", identity="panel", only_known=True), whole=True)
+    assert standing(sqlite) == []

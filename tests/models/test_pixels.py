@@ -7,7 +7,7 @@ from io import BytesIO
 import cv2
 import numpy as np
 import pytest
-from dicom_samples import file_of, palette, projection
+from dicom_samples import file_of, groups, palette, projection
 from model_samples import dicom, jpeg, picture
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -127,15 +127,36 @@ def test_padding_is_left_out_of_the_range_and_black(photometric):
     assert {int(grey[10:].min()), int(grey[10:].max())} == {0, 255}
 
 
+def enhanced(**told):
+    """One frame whose functional groups say what ``told`` says."""
+    said = groups(**told)
+    return dicom(RAMP, BitsStored=12, HighBit=11, NumberOfFrames=1, **{one.keyword: one.value for one in said})
+
+
+def test_the_functional_groups_of_an_enhanced_image_give_its_rescale_and_its_window():
+    rescale, window = {"RescaleSlope": 2, "RescaleIntercept": -1024}, {"WindowCenter": 1000, "WindowWidth": 2000}
+    plain = read_picture(dicom(RAMP, BitsStored=12, HighBit=11, **rescale, **window))
+    both = {"PixelValueTransformationSequence": rescale, "FrameVOILUTSequence": window}
+    wide = {"FrameVOILUTSequence": {"WindowCenter": 0, "WindowWidth": 9000}}
+    assert np.array_equal(read_picture(enhanced(shared=both)), plain)
+    assert np.array_equal(read_picture(enhanced(own=[both])), plain)
+    assert np.array_equal(read_picture(enhanced(shared=both | wide, own=[{"FrameVOILUTSequence": window}])), plain)
+    assert not np.array_equal(read_picture(enhanced(shared=both | wide)), plain)
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_palette_of_greys_is_looked_up(bits):
     inverted = palette(*([255 - value] * 3 for value in range(256)), bits=bits)
     assert read_picture(file_of(projection(**inverted))).ravel().tolist() == list(range(255, -1, -1))
 
 
-def test_a_palette_with_colours_is_a_colour_image():
-    with pytest.raises(Rejected, match="a colour image"):
-        read_picture(file_of(projection(**palette(*([value, value, 0] for value in range(256))))))
+def test_a_palette_with_colours_is_refused_as_any_colour_image_is():
+    for colour in (
+        palette(*([value, value, 0] for value in range(256))),
+        {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"},
+    ):
+        with pytest.raises(Rejected, match="a colour image: this model judges grey ones"):
+            read_picture(file_of(projection(**colour)))
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])

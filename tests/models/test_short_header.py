@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_samples import groups
 from model_samples import dicom, picture
 from pydicom.uid import ImplicitVRLittleEndian
 
@@ -45,6 +46,7 @@ ODD = {
     "padding": dicom(RAMP, **TWELVE, PixelPaddingValue=0),
     "signed": dicom(RAMP.astype(np.int16), **TWELVE, PixelRepresentation=1),
     "a colour image": dicom(picture(0), SamplesPerPixel=3, PhotometricInterpretation="RGB"),
+    "functional groups": dicom(RAMP, **TWELVE, **{one.keyword: one.value for one in groups(shared={})}),
     "several frames": dicom(picture(0), NumberOfFrames=2),
     "another syntax": dicom(picture(0), syntax=ImplicitVRLittleEndian),
     "more rows than pixels": dicom(picture(0), Rows=4000),

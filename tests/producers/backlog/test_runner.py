@@ -209,6 +209,26 @@ def test_an_input_that_the_ledger_cannot_hold_is_refused_without_its_neighbours(
     assert pushing.files() == {"a.hl7": "taken", "b.dcm": "taken", "a.hl7 3": "refused"}
 
 
+def test_a_transaction_that_the_ledger_cannot_hold_is_refused_as_a_whole(pushing: Pushing, archive: Path, monkeypatch):
+    for kind in ("transaction", "batch"):
+        sent = {"resourceType": "Bundle", "type": kind, "entry": [{"resource": observation(number)} for number in range(3)]}
+        (archive / f"{kind}.json").write_text(json.dumps(sent))
+    from producers.backlog import commit
+
+    genuine = commit.accept
+
+    def accept(connection, now, arrivals, **options):
+        if any(arrival.sender_id == "Observation/o1" for arrival in arrivals):
+            raise ValueError("cannot be written")
+        return genuine(connection, now, arrivals, **options)
+
+    monkeypatch.setattr(commit, "accept", accept)
+    pushing.push(archive)
+    assert pushing.inputs() == ["Observation/o0", "Observation/o2"]  # of the batch
+    assert pushing.files()["transaction.json"] == "refused"
+    assert pushing.reasons()["transaction.json"] == "the ledger cannot hold this input"
+
+
 def test_large_images_are_files_of_the_store_before_the_ledger_says_so(pushing: Pushing, archive: Path):
     (archive / "a.dcm").write_bytes(image(Rows=512, Columns=512, PixelData=bytes(2**18)))
     pushing.push(archive)

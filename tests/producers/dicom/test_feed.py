@@ -237,6 +237,13 @@ def test_a_stat_sender_is_stat(door: Door) -> None:
     assert [event["lane"] for event in rows(door, events)] == ["stat", "routine"]
 
 
+def test_an_image_of_a_stat_station_is_stat_whoever_sends_it(door: Door) -> None:
+    configure(door, '[dicom]\nstat_senders = ["TRAUMA"]\n')
+    with running(door) as feed:
+        send(feed.port, projection(StationName="TRAUMA"), title="PACS")
+    assert [event["lane"] for event in rows(door, events)] == ["stat"]
+
+
 def test_where_senders_are_listed_no_other_gets_an_association(door: Door) -> None:
     configure(door, '[dicom]\nallowed_senders = ["CT1"]\n')
     with running(door) as feed:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from dicom_samples import DX, file_of, projection
 from pydicom import Dataset
 
-from db.tables import inputs
+from db.tables import events, inputs
 from producers.dicom.stow import Stored, parse_multipart, store_instances, store_response
 from producers.door import Door
 from producers.folder.feed import FolderFeed
@@ -66,6 +66,18 @@ def test_stored_instances_are_listed_and_committed(door: Door) -> None:
     assert [one.ReferencedSOPInstanceUID for one in answer.ReferencedSOPSequence] == [one.SOPInstanceUID for one in sent]
     assert {one.ReferencedSOPClassUID for one in answer.ReferencedSOPSequence} == {DX}
     assert {kept["feed"] for kept in rows(door)} == {"stow"}
+
+
+@pytest.mark.parametrize(
+    ("station", "sender", "lanes"),
+    [("TRAUMA", "", ["stat"]), ("WARD", "10.1.2.3", ["routine"]), ("WARD", "10.1.2.4", ["stat"]), (None, "", ["routine"])],
+)
+def test_a_station_or_a_sender_on_the_list_is_stat(door: Door, station: str | None, sender: str, lanes: list[str]) -> None:
+    door.feeds.folder.mkdir(parents=True, exist_ok=True)
+    (door.feeds.folder / "feeds.toml").write_text('[dicom]\nstat_senders = ["TRAUMA", "10.1.2.4"]\n')
+    assert store_instances(door, [file_of(projection(StationName=station))], sender=sender)[0] == 200
+    with door.intake.database.read() as connection:
+        assert list(connection.execute(sa.select(events.c.lane)).scalars()) == lanes
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_stored(door: Door) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from producers.dicom import wire
 from producers.dicom.pdu import DATA, HEADER
 from producers.dicom.wire import Gone, Silent, Wire
 
@@ -86,3 +87,30 @@ def test_a_peer_that_closed_is_gone(ends: tuple[socket.socket, socket.socket]) -
     theirs.close()
     with pytest.raises(Gone):
         Wire(ours, seconds=10).read_pdu()
+
+
+def test_after_the_last_word_the_peer_closes_first(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "LINGER_SECONDS", 30)
+    ours, theirs = ends
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(Wire(ours, seconds=10).end, b"last")
+        assert theirs.recv(100) == b"last"
+        theirs.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            theirs.recv(1)  # neither an end nor a reset
+        theirs.sendall(b"what is said now is not heard")
+        theirs.shutdown(socket.SHUT_WR)
+        ended.result(20)
+    assert theirs.recv(1) == b""
+
+
+def test_a_peer_that_never_closes_is_not_waited_for_for_ever(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "LINGER_SECONDS", 0.2)
+    ours, theirs = ends
+    theirs.settimeout(20)
+    Wire(ours, seconds=10).end(b"last")
+    assert theirs.recv(100) + theirs.recv(1) == b"last"

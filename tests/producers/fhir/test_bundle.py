@@ -15,6 +15,7 @@ from dxstream.inbox import parsers
 from producers.door import Door
 from producers.fhir import file
 from producers.fhir.file import parse_file
+from producers.folder.feed import FolderFeed
 from stream.errors import Refused
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -197,6 +198,36 @@ def test_the_watched_folder_takes_every_suffix_of_fhir(door):
     raw = json.dumps(observation()).encode()
     for name, content in (("a.json", raw), ("a.fhir", raw), ("a.ndjson", raw), ("a.json.gz", gzip.compress(raw))):
         assert len(parsers(door)[Path(name).suffix](content, name)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "left", "reason"),
+    [
+        ("transaction", [], "all of 3: the ledger cannot hold this input"),
+        ("batch", ["Observation/na1", "Observation/o3"], "input 2 of 3: the ledger cannot hold this input"),
+    ],
+)
+def test_a_transaction_in_the_inbox_is_one_commit_as_a_posted_one_is(door, tmp_path, kind, left, reason):
+    with door.intake.database.write() as (connection, _):
+        stop = (
+            "CREATE TRIGGER t BEFORE INSERT ON inputs WHEN NEW.sender_id = 'Observation/bad' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        connection.exec_driver_sql(stop)
+    (tmp_path / "inbox").mkdir()
+    sent = bundle(kind, observation(), observation(id="bad"), observation(id="o3"))
+    (tmp_path / "inbox" / "t.json").write_text(json.dumps(sent))
+    feed = FolderFeed(door, inbox=tmp_path / "inbox", parsers=parsers(door))
+    for _ in range(2):  # the second look sees that it has settled
+        feed.look()
+    assert [row["sender_id"] for row in rows(door, inputs)] == left
+    assert (tmp_path / "inbox" / "refused" / "t.json.reason").read_text().strip() == reason
+
+
+def test_a_transaction_in_a_file_is_bounded_as_a_posted_one_is(door, monkeypatch):
+    monkeypatch.setattr("producers.fhir.bundle.MAX_TRANSACTION", 1)
+    sent = json.dumps(bundle("transaction", observation(), observation(id="o2"))).encode()
+    with pytest.raises(Refused, match="more than 1 entries"):
+        parse_file(sent, "t.json", door=door, received_at=NOW)
 
 
 @pytest.mark.parametrize("kind", ["message", "collection", "history", "searchset", "document", "subscription-notification"])

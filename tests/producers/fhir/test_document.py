@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -13,14 +12,12 @@ from fhir_samples import (
     bundle,
     document,
     loinc,
-    observation,
     patient,
-    quantity,
     rows,
     running_http,
 )
 
-from db.tables import cases, events, inputs, points
+from db.tables import cases, events, inputs
 from producers.door import Door
 from producers.markup import strip_tags
 
@@ -144,58 +141,10 @@ def test_broken_base64_is_refused_with_its_fhirpath(client, door):
     assert answer.json()["issue"][0]["expression"] == ["DocumentReference.content[0].attachment.data"]
 
 
-def test_a_report_of_a_listed_type_is_a_note_and_its_contained_results_are_points(client, door):
-    contained = observation(id="o1", subject=None)
-    report = {"resourceType": "DiagnosticReport", "id": "r1", "status": "final", "code": loinc("11504-8"), "conclusion": NOTE}
-    report |= {"subject": document()["subject"], "contained": [contained], "result": [{"reference": "#o1"}]}
-    assert client.post("/fhir/DiagnosticReport", json=report).status_code == 201
-    assert ([event["modality"] for event in rows(door, events)], [point["value"] for point in rows(door, points)]) == (
-        ["note"],
-        [140.0],
-    )
-
-
-def test_contained_results_of_reports_without_an_id_are_their_own_patients(client, door):
-    def report(number: str, value: float) -> dict[str, Any]:
-        subject = {"identifier": {"system": "urn:oid:1.2.3", "value": number}}
-        contained = [observation(id="o1", subject=None, valueQuantity=quantity(value, "mmol/L"))]
-        whole = {"resourceType": "DiagnosticReport", "status": "final", "code": loinc("24323-8"), "subject": subject}
-        return whole | {"contained": contained, "result": [{"reference": "#o1"}]}
-
-    for number, value in (("1", 140), ("2", 150), ("1", 141)):
-        client.post("/fhir", json=bundle("batch", report(number, value)))
-    kept = sorted((point["patient_key"] == rows(door, points)[0]["patient_key"], point["value"]) for point in rows(door, points))
-    assert kept == [(False, 150.0), (True, 141.0)]
-
-
-def test_a_contained_result_that_cannot_be_read_is_named_and_the_rest_of_its_report_is_taken(client, door):
-    contained = [observation(id="o1", subject=None, status=None), observation(id="o2", subject=None)]
-    report = {"resourceType": "DiagnosticReport", "id": "r1", "status": "final", "code": loinc("11504-8"), "conclusion": NOTE}
-    answer = client.post("/fhir/DiagnosticReport", json=report | {"subject": document()["subject"], "contained": contained})
-    assert (answer.status_code, len(rows(door, events)), len(rows(door, points))) == (201, 1, 1)
-    (_, warning) = answer.json()["issue"]
-    assert warning["diagnostics"] == "refused point 2951-2: status is missing or no string"
-    assert warning["expression"] == ["DiagnosticReport.contained[0].status"]
-
-
 def test_a_laboratory_report_without_text_is_not_used(client, door):
     report = {"resourceType": "DiagnosticReport", "status": "final", "code": loinc("24326-1"), "subject": document()["subject"]}
     client.post("/fhir/DiagnosticReport", json=report)
     assert [row["reason"] for row in rows(door, inputs)] == ["its results come as Observations"]
-
-
-def test_a_report_that_was_taken_back_takes_back_what_it_contains(client, door):
-    report = {
-        "resourceType": "DiagnosticReport",
-        "id": "r1",
-        "status": "final",
-        "code": loinc("24326-1"),
-        "subject": document()["subject"],
-    }
-    report["contained"] = [observation(id="o1", subject=None)]
-    client.put("/fhir/DiagnosticReport/r1", json=report)
-    client.put("/fhir/DiagnosticReport/r1", json=report | {"status": "entered-in-error"})
-    assert [point["value"] for point in rows(door, points)] == [None]
 
 
 def test_a_corrected_subject_files_the_document_under_the_right_patient(client, door):

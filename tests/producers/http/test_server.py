@@ -13,10 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from dicom_samples import file_of, projection
 from fhir_samples import NOTE, attachment, bundle, document, observation, patient, rows, running_http
 from pydicom.data import get_testdata_file
 
-from db.tables import inputs
+from db.tables import events, inputs
 from producers.door import Door
 from producers.fhir.routes import BODY_LIMIT
 from producers.http import body as http_body
@@ -266,6 +267,14 @@ def test_instances_are_stored_over_stow_rs(client, door):
         answer = client.post(f"/dicom-web/studies{path}", **multipart(*parts))
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/dicom+json")
     assert len(rows(door, inputs)) == 1
+
+
+def test_instances_of_an_address_on_the_stat_list_are_stat(door):
+    door.feeds.folder.mkdir(parents=True, exist_ok=True)
+    (door.feeds.folder / "feeds.toml").write_text('[dicom]\nstat_senders = ["127.0.0.1"]\n')
+    with running_http(door) as client:
+        assert client.post("/dicom-web/studies", **multipart(file_of(projection()))).status_code == 200
+    assert [event["lane"] for event in rows(door, events)] == ["stat"]
 
 
 def test_what_is_no_multipart_of_dicom_is_refused(client):
