@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from models.card import CARD_FILE, Card, encode_card, read_card
 from models.catalogue import build
 from models.checkpoint import CHECKPOINT_FILE, Checkpoint
+from models.device import check_device
 from models.draft import draft, prevalence, with_labels
 from models.evaluate import results_left_out, told_of
 from models.example import Example
 from models.fit import Epoch, Part, Tell, fit, fit_autoencoder, refit
-from models.fix import fix
+from models.fix import fix, set_gates
 from models.interface import Prepared
 from models.metrics import PREVALENCES, predictive_values
 from models.model import Model
@@ -36,6 +37,8 @@ from stream.errors import Refused, Rejected
 
 #: Unreadable inputs that a refusal names.
 MOST_NAMED = 20
+#: What a person chooses that no weight depends on.
+CHOSEN = ("operating_point", "use_prevalence")
 
 
 def silent(what: str, done: int, most: int, loss: float) -> None:
@@ -46,10 +49,12 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     """Trains a model of ``kind`` on the labelled inputs under ``data`` and writes its card into the folder ``out``.
 
     ``wishes``: fields of ``models.plan.Plan``. A training that was killed goes on from its checkpoint in ``out``.
-    Deterministic for a seed on one machine. Raises Refused when the data do not keep the layout or a part lacks examples.
+    Deterministic for a seed on one machine. Raises Refused when the data do not keep the layout, a part lacks
+    examples or a wish cannot be met; all that can be known before the first step is.
     """
     began = time.monotonic()
     plan = Plan(kind=kind, data=Path(data), out=Path(out), **wishes)
+    check_device(plan.device)
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
     recipe, parts, card = _drafted(plan)
@@ -58,14 +63,15 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     if done:
         return done
     model = build(card, plan.device)
-    history = _fit(model, parts, plan, recipe, signature, tell)
+    history, held = _fit(model, parts, plan, recipe, signature, tell)
     draw_learning_curve(history, plan.out / "learning-curve.png", card.name)
-    _settle(model, parts, recipe, plan.told())
+    _settle(model, parts, held, plan.told())
     validation = _figures(model, parts.validation)
     if plan.refit:
         _refit(model, parts, plan, recipe, epochs=_best(history) + 1)
     write_weights(model, plan.out)
-    story = {"signature": signature, "seconds": round(time.monotonic() - began, 1), **results_left_out(plan.kind, parts.every)}
+    story = {"signature": signature, "chosen": _chosen(plan), "seconds": round(time.monotonic() - began, 1)}
+    story |= results_left_out(plan.kind, parts.every)
     model.card = replace(model.card, training={**_story(parts, history, plan, recipe), **story})
     model.card = replace(model.card, quality={"validation": validation, **_quality(model, parts, recipe, plan.data)})
     written = write_card(model, plan.out)
@@ -97,12 +103,18 @@ def _named(example: Example) -> tuple[str, ...]:
     return example.id, example.label, example.group, sha256(b"".join(example.open().contents)).hexdigest()
 
 
+def _chosen(plan: Plan) -> dict[str, Any]:
+    """Beside the signature: a checkpoint serves another choice too, a card does not."""
+    return {name: value for name, value in plan.told().items() if name in CHOSEN}
+
+
 def _done(plan: Plan, signature: str) -> Card | None:
     """The card that this very training left, where the plan may use it."""
     if not plan.reuse or not (plan.out / CARD_FILE).is_file():
         return None
-    card = read_card(plan.out)
-    return card if card.training.get("signature") == signature else None
+    card, chosen = read_card(plan.out), _chosen(plan)
+    same = card.training.get("signature") == signature and card.training.get("chosen", chosen) == chosen
+    return card if same else None
 
 
 def _start(plan: Plan, recipe: Recipe) -> Start:
@@ -116,15 +128,17 @@ def _start(plan: Plan, recipe: Recipe) -> Start:
     return start
 
 
-def _fit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, signature: str, tell: Tell) -> list[Epoch]:
-    """Both networks trained in place."""
+def _fit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, signature: str, tell: Tell) -> tuple[list[Epoch], Part]:
+    """Both networks trained in place; the losses, and the validation part, whose gates are known before the first step."""
     checkpoint = Checkpoint(path=plan.out / CHECKPOINT_FILE, signature=signature)
     training, validation = _part(model, parts.train), _part(model, parts.validation)
+    if not isinstance(model, Silent):
+        set_gates(model, validation, recipe.gates(validation.prepared))
     _start(plan, recipe)(model, training.prepared, training.truth)
     history = fit(model, training, validation, recipe=recipe, seed=plan.seed, tell=tell, checkpoint=checkpoint)
     most = min(recipe.autoencoder_epochs, 3 * recipe.epochs)
     fit_autoencoder(model, training, recipe=recipe, epochs=most, seed=plan.seed, tell=tell)
-    return history
+    return history, validation
 
 
 def _part(model: Model, examples: Sequence[Example]) -> Part:
@@ -146,13 +160,10 @@ def _read(model: Model, examples: Sequence[Example]) -> list[Prepared]:
     return read
 
 
-def _settle(model: Model, parts: Parts, recipe: Recipe, about: Mapping[str, Any]) -> None:
+def _settle(model: Model, parts: Parts, validation: Part, about: Mapping[str, Any]) -> None:
     """Puts into the model's card what the validation part fixes, and how frequent each finding was in training."""
-    if isinstance(model, Silent):
-        return
-    part = _part(model, parts.validation)
-    model.card = fix(model, part, recipe.gates(part.prepared), about)
-    model.card = replace(model.card, prevalence=prevalence(model.card, parts))
+    if not isinstance(model, Silent):
+        model.card = replace(fix(model, validation, about), prevalence=prevalence(model.card, parts))
 
 
 def _refit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, *, epochs: int) -> None:

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from models.calibrate import CHOICES
 from models.card import read_card
 from models.example import Example
 from models.folds import cross_validate
@@ -57,6 +58,14 @@ def test_a_card_of_another_seed_is_not_taken_for_this_training(folds, stays):
     heard = []
     train("lab", stays, out / "fold-1", about=about, epochs=1, seed=1, reuse=True, tell=lambda what, *_: heard.append(what))
     assert heard.count("network") == 1
+
+
+def test_a_card_that_judges_by_another_point_is_not_taken_for_this_training(folds, stays, tmp_path):
+    out, _, options = folds
+    shutil.copytree(out / "fold-2", tmp_path / "fold-2")
+    about = {"name": "written", **options["about"], "split": {"folds": 3, "fold": 1}, "operating_point": "balanced"}
+    card = train("lab", stays, tmp_path / "fold-2", about=about, epochs=1, reuse=True)
+    assert card.operating_point == CHOICES["balanced"]
 
 
 def test_other_files_under_the_same_names_are_another_training(folds, stays, tmp_path):
