@@ -55,3 +55,4 @@ def test_a_reference_card_has_every_network_of_its_kind_beside_it(name):
     told = read_beside(card)
     assert told is not None
     assert set(told["networks"]) == set(TEXTBOOK[card.kind])
+    assert {one.get("operating_point") or card.operating_point for one in told["networks"].values()} == {card.operating_point}
