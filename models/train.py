@@ -26,7 +26,7 @@ from models.interface import Prepared
 from models.metrics import PREVALENCES, predictive_values
 from models.model import Model
 from models.plan import Parts, Plan, parts_of
-from models.recipe import SILENT, Recipe, Start, Variant
+from models.recipe import CONFIG, SILENT, Recipe, Start, Variant
 from models.report import draw_learning_curve
 from models.silent import Silent
 from models.split import Split
@@ -62,18 +62,18 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     done = _done(plan, signature)
     if done:
         return done
-    model = build(card, plan.device)
-    history, held = _fit(model, parts, plan, recipe, signature, tell)
+    model = _built(card, plan.device)
+    history, validation = _fit(model, parts, plan, recipe, signature, tell)
     draw_learning_curve(history, plan.out / "learning-curve.png", card.name)
-    _settle(model, parts, held, plan.told())
-    validation = _figures(model, parts.validation)
+    _settle(model, parts, validation, plan.told())
+    quality = {"validation": _figures(model, parts.validation)}
     if plan.refit:
         _refit(model, parts, plan, recipe, epochs=_best(history) + 1)
     write_weights(model, plan.out)
     story = {"signature": signature, "chosen": _chosen(plan), "seconds": round(time.monotonic() - began, 1)}
     story |= results_left_out(plan.kind, parts.every)
     model.card = replace(model.card, training={**_story(parts, history, plan, recipe), **story})
-    model.card = replace(model.card, quality={"validation": validation, **_quality(model, parts, recipe, plan.data)})
+    model.card = replace(model.card, quality={**quality, **_quality(model, parts, recipe, plan.data)})
     written = write_card(model, plan.out)
     (plan.out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return written
@@ -88,6 +88,14 @@ def _drafted(plan: Plan) -> tuple[Recipe, Parts, Card]:
     recipe = recipe.for_so_many(len(parts.train))
     card = replace(draft(plan, parts, about, recipe), split=split.recipe())
     return recipe, parts, with_labels(card, parts, about) if judges else card
+
+
+def _built(card: Card, device: str) -> Model:
+    """The model with fresh weights; raises Refused for a config that makes no network."""
+    try:
+        return build(card, device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise Refused(f"no network can be made of it: {str(error).splitlines()[0]}", where=CONFIG) from error
 
 
 def _signature(plan: Plan, card: Card, parts: Parts) -> str:
