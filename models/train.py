@@ -103,12 +103,14 @@ def _signature(plan: Plan, card: Card, parts: Parts) -> str:
     ids = [_named(example) for part in (parts.train, parts.validation, parts.test) for example in part]
     settings = [plan.seed, plan.epochs, plan.freeze, plan.precision, plan.gate, plan.refit]
     told = [encode_card(card).decode(), ids, plan.init.digest if plan.init else "", settings]
-    return sha256(json.dumps(told).encode()).hexdigest()
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _named(example: Example) -> tuple[str, ...]:
-    """An example with all that it says: another picture of the same name is another one."""
-    return example.id, example.label, example.group, sha256(b"".join(example.open().contents)).hexdigest()
+def _named(example: Example) -> tuple[Any, ...]:
+    """An example with all that it says: another picture of the same name is another one, and so is another age."""
+    sample = example.open()
+    content = sha256(b"".join(sample.contents)).hexdigest()
+    return example.id, example.label, example.group, example.target, content, dict(sample.facts)
 
 
 def _chosen(plan: Plan) -> dict[str, Any]:

@@ -68,14 +68,15 @@ def test_a_card_that_judges_by_another_point_is_not_taken_for_this_training(fold
     assert card.operating_point == CHOICES["balanced"]
 
 
-def test_other_files_under_the_same_names_are_another_training(folds, stays, tmp_path):
+@pytest.mark.parametrize(("file", "old", "new"), [("results.csv", ",4.0", ",4.5"), ("outcomes.csv", ",40,", ",41,")])
+def test_other_files_under_the_same_names_are_another_training(folds, stays, tmp_path, file, old, new):
     _, _, options = folds
     shutil.copytree(stays, tmp_path / "stays")
     heard = []
     for time in ("first", "again", "changed"):
         if time == "changed":
-            results = tmp_path / "stays" / "results.csv"
-            results.write_text(results.read_text().replace(",4.0", ",4.5", 1))
+            path = tmp_path / "stays" / file
+            path.write_text(path.read_text().replace(old, new, 1))
         tell = lambda what, *_, time=time: heard.append((time, what))  # noqa: E731
         train("lab", tmp_path / "stays", tmp_path / "out", **options, reuse=True, tell=tell)
     assert [time for time, what in heard if what == "network"] == ["first", "changed"]
