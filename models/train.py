@@ -37,7 +37,7 @@ from stream.errors import Refused, Rejected
 
 #: Unreadable inputs that a refusal names.
 MOST_NAMED = 20
-#: What a person chooses that no weight depends on.
+#: What a person chooses that no weight depends on, so that a checkpoint serves another choice too; a card does not.
 CHOSEN = ("operating_point", "use_prevalence")
 
 
@@ -57,20 +57,21 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     check_device(plan.device)
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
-    recipe, parts, card = _drafted(plan)
-    signature = _signature(plan, card, parts)
-    done = _done(plan, signature)
+    about = plan.told()
+    recipe, parts, card = _drafted(plan, about)
+    signature, chosen = _signature(plan, card, parts), {name: value for name, value in about.items() if name in CHOSEN}
+    done = _done(plan, signature, chosen)
     if done:
         return done
     model = _built(card, plan.device)
     history, validation = _fit(model, parts, plan, recipe, signature, tell)
     draw_learning_curve(history, plan.out / "learning-curve.png", card.name)
-    _settle(model, parts, validation, plan.told())
+    _settle(model, parts, validation, about)
     quality = {"validation": _figures(model, parts.validation)}
     if plan.refit:
         _refit(model, parts, plan, recipe, epochs=_best(history) + 1)
     write_weights(model, plan.out)
-    story = {"signature": signature, "chosen": _chosen(plan), "seconds": round(time.monotonic() - began, 1)}
+    story = {"signature": signature, "chosen": chosen, "seconds": round(time.monotonic() - began, 1)}
     story |= results_left_out(plan.kind, parts.every)
     model.card = replace(model.card, training={**_story(parts, history, plan, recipe), **story})
     model.card = replace(model.card, quality={**quality, **_quality(model, parts, recipe, plan.data)})
@@ -79,9 +80,9 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     return written
 
 
-def _drafted(plan: Plan) -> tuple[Recipe, Parts, Card]:
+def _drafted(plan: Plan, about: Mapping[str, Any]) -> tuple[Recipe, Parts, Card]:
     """The recipe for these data, their parts, and the card before there are weights."""
-    about, recipe = plan.told(), plan.recipe()
+    recipe = plan.recipe()
     judges = recipe.architecture not in SILENT
     split = Split.from_recipe({**recipe.split.recipe(), **about.get("split", {})})
     parts = parts_of(plan, split, judges=judges)
@@ -113,16 +114,11 @@ def _named(example: Example) -> tuple[Any, ...]:
     return example.id, example.label, example.group, example.target, content, dict(sample.facts)
 
 
-def _chosen(plan: Plan) -> dict[str, Any]:
-    """Beside the signature: a checkpoint serves another choice too, a card does not."""
-    return {name: value for name, value in plan.told().items() if name in CHOSEN}
-
-
-def _done(plan: Plan, signature: str) -> Card | None:
+def _done(plan: Plan, signature: str, chosen: Mapping[str, Any]) -> Card | None:
     """The card that this very training left, where the plan may use it."""
     if not plan.reuse or not (plan.out / CARD_FILE).is_file():
         return None
-    card, chosen = read_card(plan.out), _chosen(plan)
+    card = read_card(plan.out)
     same = card.training.get("signature") == signature and card.training.get("chosen", chosen) == chosen
     return card if same else None
 

@@ -74,6 +74,12 @@ def test_an_operating_point_that_there_is_not_is_refused_before_the_first_step(s
     refused("lab", stays, tmp_path, "no operating point is called best: sensitive, balanced", about={"operating_point": "best"})
 
 
+def test_what_is_written_while_it_trains_is_of_the_next_training(stays, tmp_path):
+    (tmp_path / "about.json").write_text(json.dumps({"config": {"hidden": 4, "trees": 5}}))
+    train("lab", stays, tmp_path, epochs=1, tell=lambda *_: (tmp_path / "about.json").write_text("no JSON"))
+    assert read_card(tmp_path).operating_point.startswith("sensitivity")
+
+
 def test_a_window_of_other_hours_than_the_network_reads_is_refused_before_the_first_step(stays, tmp_path):
     window = {"origin": "admission", "length_hours": 72, "speaks_at_hours": 72, "grace_minutes": 5}
     refused("lab", stays, tmp_path, "window has 72 hours, config 48: say both alike", about={"window": window})
