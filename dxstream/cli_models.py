@@ -1,4 +1,4 @@
-"""``models list | train | evaluate | beside | embed | decode | activate``: only activate needs a home."""
+"""The commands under ``models``: only ``activate`` and ``deactivate`` need a home."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

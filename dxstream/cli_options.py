@@ -16,18 +16,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class DeviceType(click.ParamType[str]):
-    """A device that torch can use here, tried at once: a training of hours should not end at its first step."""
+    """A device that torch can use here."""
 
     name = "device"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The device's name, or a usage error."""
-        import torch  # noqa: PLC0415 - loaded only now
+        from models.device import check_device  # noqa: PLC0415 - loads torch
 
         try:
-            torch.zeros(1, device=value).cpu()
-        except (AssertionError, RuntimeError) as error:
-            self.fail(f"{value} cannot be used here: {str(error).splitlines()[0]}", param, ctx)
+            check_device(value)
+        except Refused as error:
+            self.fail(str(error), param, ctx)
         return str(value)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.calibrate import CHOICES
 from models.card import Window
+from models.intended import check_rules
 from models.shape import shaped
 from models.split import Split
 from stream.errors import Refused
@@ -18,6 +20,8 @@ MAY_SAY: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(("sources", "notes"), ((list, tuple), "a list")),
     "use_prevalence": ((int, float), "a number"),
 }
+#: What stands in its lists, with the word for it.
+LISTED: Mapping[str, tuple[type, str]] = {"sources": (Mapping, "objects"), "notes": (str, "texts")}
 #: What a card's own split says beside what a split is made of.
 BY = "by"
 
@@ -37,15 +41,35 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def check_about(about: Mapping[str, Any]) -> None:
-    """Raises Refused for a name that nobody reads and a value of another type. ``config`` is the recipe's to check."""
+    """Raises Refused for a name that nobody reads, a value of another type and a choice that there is not.
+
+    ``config`` is the recipe's to check.
+    """
     for name, value in about.items():
         if name not in MAY_SAY:
             raise Refused(f"nobody reads {name}: {', '.join(MAY_SAY)}", where=ABOUT_FILE)
         kind, word = MAY_SAY[name]
         if not isinstance(value, kind):
             raise Refused(f"{name} is not {word}", where=ABOUT_FILE)
+    for name, (kind, word) in LISTED.items():
+        if not all(isinstance(one, kind) for one in about.get(name, ())):
+            raise Refused(f"{name} is not a list of {word}", where=ABOUT_FILE)
     shaped(Split, {name: value for name, value in about.get("split", {}).items() if name != BY}, f"{ABOUT_FILE}: split")
     if "window" in about:
-        shaped(Window, about["window"], f"{ABOUT_FILE}: window")
+        _check_window(shaped(Window, about["window"], f"{ABOUT_FILE}: window"))
+    check_rules(about.get("intended_use", {}), f"{ABOUT_FILE}: intended_use")
+    _check_choices(about)
+
+
+def _check_window(window: Window) -> None:
+    if window.length_hours <= 0 or window.grace_minutes < 0 or window.speaks_at_hours < window.length_hours:
+        words = "length_hours is above 0, grace_minutes not below 0, and it speaks when length_hours are over, or later"
+        raise Refused(words, where=f"{ABOUT_FILE}: window")
+
+
+def _check_choices(about: Mapping[str, Any]) -> None:
     if not 0 < about.get("use_prevalence", 0.5) < 1:
         raise Refused("use_prevalence is not between 0 and 1", where=ABOUT_FILE)
+    point = about.get("operating_point", "sensitive")
+    if point not in CHOICES:
+        raise Refused(f"no operating point is called {point}: {', '.join(CHOICES)}", where=ABOUT_FILE)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from models.calibrate import choice_of
 from models.card import Card
 from models.fit import Tell
 from models.recipe import TEXTBOOK
@@ -40,9 +41,7 @@ def beside(
 
 
 def _figures(card: Card, data: Path, name: str, *, epochs: int | None, device: str, tell: Tell) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": name, "split": dict(card.split), "config": dict(SMALLER.get(name, {}))}
-    if len(card.labels) == 1 and card.classes:
-        about |= {"positive": card.classes[-1]}
+    about = {"name": name, "split": dict(card.split), "config": dict(SMALLER.get(name, {})), **_judged_as(card)}
     with TemporaryDirectory() as out:
         options: dict[str, Any] = {"architecture": name, "epochs": epochs, "device": device, "gate": False}
         trained = train(card.kind, data, out, about=about, tell=tell, **options)
@@ -51,9 +50,20 @@ def _figures(card: Card, data: Path, name: str, *, epochs: int | None, device: s
     return {
         "command": command,
         "config": dict(about["config"]),
+        "operating_point": trained.operating_point,
+        "calibrated_for": dict(trained.calibrated_for),
         **story,
         **{part: _kept(trained.quality[part]) for part in ("validation", "test")},
     }
+
+
+def _judged_as(card: Card) -> dict[str, Any]:
+    """What ``about.json`` of a network says so that it finds, is calibrated and judges as the card does: figures then compare."""
+    told: dict[str, Any] = {"operating_point": choice_of(card.operating_point)}
+    if len(card.labels) == 1:
+        told |= {"positive": card.classes[-1] if card.classes else None}
+        told |= {"use_prevalence": card.calibrated_for.get(card.labels[0], card.prevalence.get("calibrated_for"))}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _kept(figures: Mapping[str, Any]) -> dict[str, Any]:

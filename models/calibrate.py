@@ -1,5 +1,6 @@
 """What the validation part fixes: temperature and offset, operating points, the gate after the model. NumPy only."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,19 @@ def balanced_threshold(truth: Whole, chance: Real) -> float:
         return least(row["sensitivity"], row["precision"]) or 0.0
 
     return float(max(candidates, key=balance))
+
+
+OPERATING_POINT = f"sensitivity at least {SENSITIVITY:g} on validation"
+BALANCED_POINT = "greatest min(sensitivity, precision) on validation"
+#: Operating point → what chooses its threshold from truth and probabilities.
+POINTS: Mapping[str, Callable[[Whole, Real], float]] = {OPERATING_POINT: sensitive_threshold, BALANCED_POINT: balanced_threshold}
+#: What ``operating_point`` of ``about.json`` may say → the point whose threshold the card judges by.
+CHOICES = {"sensitive": OPERATING_POINT, "balanced": BALANCED_POINT}
+
+
+def choice_of(point: str) -> str | None:
+    """The word for what a card says that it judges by, of several labels too; None where that is no point of ours."""
+    return next((choice for choice, name in CHOICES.items() if point.startswith(name)), None)
 
 
 def abstention(chance: Real) -> float:

@@ -42,6 +42,7 @@ def list_cards(*folders: Path) -> list[Card]:
 
     A card in ``folders`` replaces a shipped one of the same name and version. What a ``site.toml`` in them says of a card's
     name is put beside the card, as far as it holds for it. One that cannot be read is passed over: the others go on answering.
+    Raises BadSite for a ``site.toml`` that says what cannot be.
     """
     cards: dict[tuple[str, str], Card] = {}
     sites = {name: site for folder in folders for name, site in read_sites(folder).items()}
@@ -56,6 +57,7 @@ def list_cards(*folders: Path) -> list[Card]:
 
 
 def _at(card: Card, site: Site) -> Card:
+    site.check(card.name, card.labels, exclusive=card.exclusive)
     return replace(card, site=site.of(card.labels, exclusive=card.exclusive))
 
 

@@ -94,7 +94,3 @@ class Checkpoint:
                 return told, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
         except SafetensorError:
             return {}, {}
-
-    def drop(self) -> None:
-        """Removes the file: the training is done."""
-        self.path.unlink(missing_ok=True)

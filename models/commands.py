@@ -1,4 +1,4 @@
-"""What the command line calls for ``models list | train | evaluate`` and so on: plain values in, plain data out, no click."""
+"""What the command line calls for ``models list | train | evaluate`` and so on: plain values in and out, no click."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,8 +13,6 @@ from models.catalogue import list_cards
 
 #: Figures of the test part that a list shows, as far as a card has them.
 SHOWN = ("n", "accuracy", "exact_match", "auroc", "f1_macro", "coverage", "mean_absolute_error", "word_accuracy")
-
-
 #: What a training tells beside the summary, as far as it has it.
 TOLD = ("results_left_out",)
 

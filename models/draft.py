@@ -42,17 +42,27 @@ def draft(plan: Plan, parts: Parts, about: Mapping[str, Any], recipe: Recipe) ->
         folder=plan.out,
     )
     card = replace(card, **drafted.card)
-    return replace(card, window=Window(**about["window"])) if "window" in about else card
+    return _with_window(card, Window(**about["window"])) if "window" in about else card
+
+
+def _with_window(card: Card, window: Window) -> Card:
+    """The card with the window that a person wants; raises Refused when the network reads fewer or more hours."""
+    hours = card.config.get("hours", window.length_hours)
+    if hours != window.length_hours:
+        raise Refused(f"window has {window.length_hours:g} hours, config {hours:g}: say both alike", where=ABOUT_FILE)
+    return replace(card, window=window)
 
 
 def with_labels(card: Card, parts: Parts, about: Mapping[str, Any]) -> Card:
     """The card with its classes and findings; raises Refused for a set of several labels with only one.
 
-    Raises Refused too where ``use_prevalence`` is told of several findings.
+    Raises Refused too where ``use_prevalence`` is told of several findings, and ``operating_point`` of classes without thresholds.
     """
     card = _labelled(card, parts, about)
     if len(card.labels) > 1 and "use_prevalence" in about:
         raise Refused("use_prevalence is of one finding; several are calibrated for the prevalences of the validation part")
+    if card.exclusive and "operating_point" in about:
+        raise Refused("operating_point chooses a threshold; of classes that exclude each other the likeliest is told")
     return card
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.card import Card
 from models.catalogue import load
+from models.device import check_device
 from models.example import Example
 from models.examples import read_examples
 from models.interface import Prepared
@@ -26,6 +27,7 @@ def embed(card: Card, data: Path, out: Path, device: str = "cpu") -> dict[str, A
     The code is the narrowest layer of the card's autoencoder; the label is empty where the input has none. Raises Refused when
     the card's network has no autoencoder.
     """
+    check_device(device)
     model = load(card, device)
     encode = getattr(model.autoencoder, "encode", None)
     if encode is None:
@@ -50,6 +52,7 @@ def embed(card: Card, data: Path, out: Path, device: str = "cpu") -> dict[str, A
 
 def decode(card: Card, data: Path, out: Path, device: str = "cpu") -> dict[str, Any]:
     """Writes what the card's network writes of every note as a CSV ``id,told,target``; raises Refused for another network."""
+    check_device(device)
     model = load(card, device)
     if not isinstance(model, SequenceModel):
         raise Refused(f"{card.name} is a {card.architecture}, which writes nothing")

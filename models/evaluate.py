@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.bootstrap import intervals
 from models.card import Card
 from models.catalogue import load
+from models.device import check_device
 from models.example import Example
 from models.examples import read_examples
 from models.groups import groups_of
@@ -206,8 +207,10 @@ def evaluate(
 
     ``part``: all, or the train, validation or test part of the card's split; ``scores``: a CSV to write with each
     input's id, label, probabilities, reconstruction error, what a gate says and whether it is uncertain; ``page``: an HTML
-    file to write with pictures. Intended use is not checked: plain pictures and notes carry no facts.
+    file to write with pictures. Intended use is not checked: plain pictures and notes carry no facts. Raises Refused for a
+    device that is not here.
     """
+    check_device(device)
     model = load(card, device)
     examples = part_of(model.card, read_examples(model.card.kind, Path(data)), part)
     scored = [] if isinstance(model, Silent) else list(score(model, examples))

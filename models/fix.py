@@ -7,16 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibrate import (
-    SENSITIVITY,
-    abstention,
-    balanced_threshold,
-    error_gates,
-    fit_classes,
-    fit_line,
-    sensitive_threshold,
-    shares,
-)
+from models.calibrate import CHOICES, OPERATING_POINT, POINTS, abstention, error_gates, fit_classes, fit_line, shares
 from models.card import Card
 from models.fit import Part
 from models.interface import Scores
@@ -24,32 +15,26 @@ from models.judge import probabilities
 from models.model import Model
 from stream.errors import Refused
 
-OPERATING_POINT = f"sensitivity at least {SENSITIVITY:g} on validation"
-BALANCED_POINT = "greatest min(sensitivity, precision) on validation"
-POINTS = {OPERATING_POINT: sensitive_threshold, BALANCED_POINT: balanced_threshold}
 #: Where more of validation lie between the operating points, that says nothing of any one of them.
 MOST_BETWEEN = 0.05
-#: What ``operating_point`` of ``about.json`` may say → the point whose threshold the card judges by.
-CHOICES = {"sensitive": OPERATING_POINT, "balanced": BALANCED_POINT}
 
 
-def fix(model: Model, part: Part, gates: Mapping[str, Any], about: Mapping[str, Any]) -> Card:
-    """The card with all that the validation part fixes; ``gates``: those before the model.
-
-    ``about``: may name ``use_prevalence`` and ``operating_point``; raises Refused for a point that there is not.
-    """
-    point = about.get("operating_point", "sensitive")
-    if point not in CHOICES:
-        raise Refused(f"no operating point is called {point}: {', '.join(CHOICES)}")
+def set_gates(model: Model, part: Part, gates: Mapping[str, Any]) -> None:
+    """Puts the ``gates`` before the model, which hang on no weight, into its card; raises Refused when they let nothing pass."""
     model.card = replace(model.card, gates=gates)
+    if all(model.refusal(prepared) for prepared in part.prepared):
+        raise Refused("the gates refuse the whole validation part")
+
+
+def fix(model: Model, part: Part, about: Mapping[str, Any]) -> Card:
+    """The card with all else that the validation part fixes. ``about``: may name ``use_prevalence`` and ``operating_point``."""
     scores = _infer(model, part)
     passed = [not model.refusal(prepared) for prepared in part.prepared]
-    if not any(passed):
-        raise Refused("the gates refuse the whole validation part")
     errors = np.array([one.error for one in scores])[passed]
-    card = replace(model.card, gates={**gates, **error_gates(errors)})
+    card = replace(model.card, gates={**model.card.gates, **error_gates(errors)})
     logits = np.stack([one.logits for one in scores]).astype(np.float64)
-    return fix_point(card, part.truth, logits, about.get("use_prevalence"), CHOICES[point])
+    point = CHOICES[about.get("operating_point", "sensitive")]
+    return fix_point(card, part.truth, logits, about.get("use_prevalence"), point)
 
 
 def _infer(model: Model, part: Part) -> list[Scores]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from models.about import read_about
 from models.card import Card
+from models.split import LEAST_FOLDS
 from models.train import train
 from stream.errors import Refused
 
@@ -21,8 +22,8 @@ def cross_validate(kind: str, data: str | Path, out: str | Path, folds: int, **o
     ``options``: those of ``models.plan.Plan``. Folds that an earlier run of the same command finished are not trained again.
     Raises Refused below three folds: test, validation, training.
     """
-    if folds < 3:
-        raise Refused("cross-validation needs at least 3 folds: one to test, one to validate, the rest to train")
+    if folds < LEAST_FOLDS:
+        raise Refused(f"cross-validation needs at least {LEAST_FOLDS} folds: one to test, one to validate, the rest to train")
     out = Path(out)
     about = {**read_about(out), **(options.pop("about", None) or {})}
     cards = []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.card import CARD_FILE, BadCard, Card, encode_card
 from models.catalogue import SHIPPED, load
+from models.evaluate import part_of
 from models.examples import read_examples
 from models.fast import ENGINES, LOSS, inputs_of
 from models.interface import Prepared
@@ -19,7 +20,6 @@ from models.judge import probabilities
 from models.metrics import auroc
 from models.model import Model
 from models.runtimes import has_bfloat16
-from models.split import Split
 from models.truth import truth_of
 from stream.errors import DxstreamError, Rejected
 
@@ -52,11 +52,8 @@ def _keeps(told: dict[str, dict[str, Any]]) -> bool:
 
 
 def _inputs(model: Model, data: Path, part: str) -> tuple[list[Prepared], NDArray[np.int64]]:
-    examples = read_examples(model.card.kind, data)
-    if part != "all":
-        examples = Split.from_recipe(model.card.split).parts(examples)[part]
     kept, truth = [], []
-    for example in examples:
+    for example in part_of(model.card, read_examples(model.card.kind, data), part):
         try:
             kept.append(model.read(example.open()))
         except Rejected:

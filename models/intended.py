@@ -9,7 +9,31 @@ from typing import Any
 
 from models.card import Card
 from stream import facts as names
-from stream.errors import NotJudged, Rejected, Unmatched
+from stream.errors import NotJudged, Refused, Rejected, Unmatched
+
+#: Every fact that a feed may know.
+FACTS = frozenset(value for name, value in vars(names).items() if name.isupper())
+#: What a rule may say → its type in JSON, with the word for it.
+RULES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "one_of": ((list, tuple), "a list"),
+    "at_least": ((int, float), "a number"),
+    "below": ((int, float), "a number"),
+    "needed": (bool, "true or false"),
+}
+
+
+def check_rules(intended_use: Mapping[str, Any], where: str) -> None:
+    """Raises Refused for a fact that no feed knows and a rule that would never be read."""
+    for fact, rule in intended_use.items():
+        if fact not in FACTS:
+            raise Refused(f"no feed knows a fact called {fact}: {', '.join(sorted(FACTS))}", where=where)
+        if not isinstance(rule, Mapping):
+            raise Refused(f"{fact} is not an object", where=where)
+        for name, value in rule.items():
+            if name not in RULES:
+                raise Refused(f"{fact}: nobody reads {name}: {', '.join(RULES)}", where=where)
+            if not isinstance(value, RULES[name][0]):
+                raise Refused(f"{fact}: {name} is not {RULES[name][1]}", where=where)
 
 
 def check_intended_use(card: Card, facts: Mapping[str, Any]) -> None:

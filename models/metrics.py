@@ -131,13 +131,12 @@ def _balanced(row: dict[str, float | None]) -> dict[str, float | None]:
 def at_threshold(truth: Whole, chance: Real, threshold: float) -> dict[str, Any]:
     """The figures of a yes-or-no question that change with the threshold; the positive class is number 1."""
     table = confusion(truth, (chance >= threshold).astype(np.int64), 2)
-    yes, no = by_class(table, 1), by_class(table, 0)
+    yes, no = _balanced(by_class(table, 1)), by_class(table, 0)
     return {
         "accuracy": share(float(np.trace(table)), len(truth)),
         **yes,
         "f1_negative": no["f1"],
         "f1_macro": mean([yes["f1"], no["f1"]]),
-        "min_se_ppv": least(yes["sensitivity"], yes["precision"]),
         "confusion": table.tolist(),
     }
 
@@ -166,8 +165,7 @@ def many_classes(truth: Whole, chance: Real, labels: tuple[str, ...]) -> dict[st
     classes = {
         label: {
             "n": int(table[place].sum()),
-            **by_class(table, place),
-            "min_se_ppv": least(*(by_class(table, place)[name] for name in ("sensitivity", "precision"))),
+            **_balanced(by_class(table, place)),
             "auroc": auroc(truth == place, chance[:, place]),
             "auprc": auprc(truth == place, chance[:, place]),
         }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from models.about import check_about, read_about
+from models.about import ABOUT_FILE, check_about, read_about
 from models.card import Card
 from models.example import Example
 from models.examples import read_examples
@@ -57,9 +57,11 @@ class Plan:
         return replace(recipe, epochs=self.epochs or recipe.epochs, precision=self.precision)
 
     def told(self) -> dict[str, Any]:
-        """``about`` over what the file in ``out`` says; raises Refused for what nobody reads."""
+        """``about`` over what the file in ``out`` says; raises Refused for what nobody reads or that cannot be."""
         about = {**read_about(self.out), **self.about}
         check_about(about)
+        if "window" in about and self.kind != "lab":
+            raise Refused(f"a {self.kind} model has no window of results", where=ABOUT_FILE)
         return about
 
 

@@ -25,6 +25,8 @@ from stream.errors import DxstreamError
 SITE_FILE = "site.toml"
 EXPLAIN = ("on", "off")
 RUNTIMES = ("torch", "openvino", "onnx")
+#: How far the prevalences of all classes may be from 1 together, since people round them.
+ROUNDED = 0.01
 
 
 class BadSite(DxstreamError):
@@ -56,6 +58,14 @@ class Site:
             prevalence={name: share for name, share in self.prevalence.items() if name in labels},
             threshold={name: value for name, value in self.threshold.items() if name in labels and not exclusive},
         )
+
+    def check(self, card: str, labels: Collection[str], *, exclusive: bool) -> None:
+        """Raises BadSite where classes exclude each other and prevalences leave nothing for the others, or of all are not 1."""
+        told = sum(share for name, share in self.prevalence.items() if name in labels)
+        every = set(labels) <= self.prevalence.keys()
+        if exclusive and (abs(told - 1.0) > ROUNDED if every else told >= 1.0):
+            words = "not to 1" if every else "nothing is left for the classes that are not named"
+            raise BadSite(f"{SITE_FILE}: {card}: the prevalences add up to {told:g}, {words}")
 
     def idle(self, card: str, labels: Collection[str], *, exclusive: bool) -> list[str]:
         """What of it holds for nothing, in words."""

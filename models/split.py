@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from models.example import Example
+from stream.errors import Refused
 
 PARTS = ("train", "validation", "test")
+#: Test, validation and something to train on.
+LEAST_FOLDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,13 @@ class Split:
     salt: str = "dxstream"
     folds: int = 0
     fold: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises Refused where some part could have no share."""
+        if min(self.validation, self.test) <= 0 or not self.validation + self.test < 1:
+            raise Refused("validation and test are shares above 0 that together leave something to train on", where="split")
+        if self.folds and (self.folds < LEAST_FOLDS or not 0 <= self.fold < self.folds):
+            raise Refused(f"there are {LEAST_FOLDS} folds or more, and fold is a number from 0 to one less", where="split")
 
     def part(self, group: str) -> str:
         """``train``, ``validation`` or ``test``: sha256 of salt and group as a number in [0, 1), test from 0 on."""

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from models.card import CARD_FILE, Card, encode_card, read_card
 from models.catalogue import build
 from models.checkpoint import CHECKPOINT_FILE, Checkpoint
+from models.device import check_device
 from models.draft import draft, prevalence, with_labels
 from models.evaluate import results_left_out, told_of
 from models.example import Example
 from models.fit import Epoch, Part, Tell, fit, fit_autoencoder, refit
-from models.fix import fix
+from models.fix import fix, set_gates
 from models.interface import Prepared
 from models.metrics import PREVALENCES, predictive_values
 from models.model import Model
 from models.plan import Parts, Plan, parts_of
-from models.recipe import SILENT, Recipe, Start, Variant
+from models.recipe import CONFIG, SILENT, Recipe, Start, Variant
 from models.report import draw_learning_curve
 from models.silent import Silent
 from models.split import Split
@@ -36,6 +37,8 @@ from stream.errors import Refused, Rejected
 
 #: Unreadable inputs that a refusal names.
 MOST_NAMED = 20
+#: What a person chooses that no weight depends on, so that a checkpoint serves another choice too; a card does not.
+CHOSEN = ("operating_point", "use_prevalence")
 
 
 def silent(what: str, done: int, most: int, loss: float) -> None:
@@ -46,36 +49,40 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     """Trains a model of ``kind`` on the labelled inputs under ``data`` and writes its card into the folder ``out``.
 
     ``wishes``: fields of ``models.plan.Plan``. A training that was killed goes on from its checkpoint in ``out``.
-    Deterministic for a seed on one machine. Raises Refused when the data do not keep the layout or a part lacks examples.
+    Deterministic for a seed on one machine. Raises Refused when the data do not keep the layout, a part lacks
+    examples or a wish cannot be met; all that can be known before the first step is.
     """
     began = time.monotonic()
     plan = Plan(kind=kind, data=Path(data), out=Path(out), **wishes)
+    check_device(plan.device)
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
-    recipe, parts, card = _drafted(plan)
-    signature = _signature(plan, card, parts)
-    done = _done(plan, signature)
+    about = plan.told()
+    recipe, parts, card = _drafted(plan, about)
+    signature, chosen = _signature(plan, card, parts), {name: value for name, value in about.items() if name in CHOSEN}
+    done = _done(plan, signature, chosen)
     if done:
         return done
-    model = build(card, plan.device)
-    history = _fit(model, parts, plan, recipe, signature, tell)
+    model = _built(card, plan.device)
+    history, validation = _fit(model, parts, plan, recipe, signature, tell)
     draw_learning_curve(history, plan.out / "learning-curve.png", card.name)
-    _settle(model, parts, recipe, plan.told())
-    validation = _figures(model, parts.validation)
+    _settle(model, parts, validation, about)
+    quality = {"validation": _figures(model, parts.validation)}
     if plan.refit:
         _refit(model, parts, plan, recipe, epochs=_best(history) + 1)
     write_weights(model, plan.out)
-    story = {"signature": signature, "seconds": round(time.monotonic() - began, 1), **results_left_out(plan.kind, parts.every)}
+    story = {"signature": signature, "chosen": chosen, "seconds": round(time.monotonic() - began, 1)}
+    story |= results_left_out(plan.kind, parts.every)
     model.card = replace(model.card, training={**_story(parts, history, plan, recipe), **story})
-    model.card = replace(model.card, quality={"validation": validation, **_quality(model, parts, recipe, plan.data)})
+    model.card = replace(model.card, quality={**quality, **_quality(model, parts, recipe, plan.data)})
     written = write_card(model, plan.out)
     (plan.out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return written
 
 
-def _drafted(plan: Plan) -> tuple[Recipe, Parts, Card]:
+def _drafted(plan: Plan, about: Mapping[str, Any]) -> tuple[Recipe, Parts, Card]:
     """The recipe for these data, their parts, and the card before there are weights."""
-    about, recipe = plan.told(), plan.recipe()
+    recipe = plan.recipe()
     judges = recipe.architecture not in SILENT
     split = Split.from_recipe({**recipe.split.recipe(), **about.get("split", {})})
     parts = parts_of(plan, split, judges=judges)
@@ -84,25 +91,36 @@ def _drafted(plan: Plan) -> tuple[Recipe, Parts, Card]:
     return recipe, parts, with_labels(card, parts, about) if judges else card
 
 
+def _built(card: Card, device: str) -> Model:
+    """The model with fresh weights; raises Refused for a config that makes no network."""
+    try:
+        return build(card, device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise Refused(f"no network can be made of it: {str(error).splitlines()[0]}", where=CONFIG) from error
+
+
 def _signature(plan: Plan, card: Card, parts: Parts) -> str:
     """Names a training: the card as drafted, the split examples, what it starts from and with which settings."""
     ids = [_named(example) for part in (parts.train, parts.validation, parts.test) for example in part]
     settings = [plan.seed, plan.epochs, plan.freeze, plan.precision, plan.gate, plan.refit]
     told = [encode_card(card).decode(), ids, plan.init.digest if plan.init else "", settings]
-    return sha256(json.dumps(told).encode()).hexdigest()
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _named(example: Example) -> tuple[str, ...]:
-    """An example with all that it says: another picture of the same name is another one."""
-    return example.id, example.label, example.group, sha256(b"".join(example.open().contents)).hexdigest()
+def _named(example: Example) -> tuple[Any, ...]:
+    """An example with all that it says: another picture of the same name is another one, and so is another age."""
+    sample = example.open()
+    content = sha256(b"".join(sample.contents)).hexdigest()
+    return example.id, example.label, example.group, example.target, content, dict(sample.facts)
 
 
-def _done(plan: Plan, signature: str) -> Card | None:
+def _done(plan: Plan, signature: str, chosen: Mapping[str, Any]) -> Card | None:
     """The card that this very training left, where the plan may use it."""
     if not plan.reuse or not (plan.out / CARD_FILE).is_file():
         return None
     card = read_card(plan.out)
-    return card if card.training.get("signature") == signature else None
+    same = card.training.get("signature") == signature and card.training.get("chosen", chosen) == chosen
+    return card if same else None
 
 
 def _start(plan: Plan, recipe: Recipe) -> Start:
@@ -116,15 +134,17 @@ def _start(plan: Plan, recipe: Recipe) -> Start:
     return start
 
 
-def _fit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, signature: str, tell: Tell) -> list[Epoch]:
-    """Both networks trained in place."""
+def _fit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, signature: str, tell: Tell) -> tuple[list[Epoch], Part]:
+    """Both networks trained in place; the losses, and the validation part, whose gates are known before the first step."""
     checkpoint = Checkpoint(path=plan.out / CHECKPOINT_FILE, signature=signature)
     training, validation = _part(model, parts.train), _part(model, parts.validation)
+    if not isinstance(model, Silent):
+        set_gates(model, validation, recipe.gates(validation.prepared))
     _start(plan, recipe)(model, training.prepared, training.truth)
     history = fit(model, training, validation, recipe=recipe, seed=plan.seed, tell=tell, checkpoint=checkpoint)
     most = min(recipe.autoencoder_epochs, 3 * recipe.epochs)
     fit_autoencoder(model, training, recipe=recipe, epochs=most, seed=plan.seed, tell=tell)
-    return history
+    return history, validation
 
 
 def _part(model: Model, examples: Sequence[Example]) -> Part:
@@ -146,13 +166,10 @@ def _read(model: Model, examples: Sequence[Example]) -> list[Prepared]:
     return read
 
 
-def _settle(model: Model, parts: Parts, recipe: Recipe, about: Mapping[str, Any]) -> None:
+def _settle(model: Model, parts: Parts, validation: Part, about: Mapping[str, Any]) -> None:
     """Puts into the model's card what the validation part fixes, and how frequent each finding was in training."""
-    if isinstance(model, Silent):
-        return
-    part = _part(model, parts.validation)
-    model.card = fix(model, part, recipe.gates(part.prepared), about)
-    model.card = replace(model.card, prevalence=prevalence(model.card, parts))
+    if not isinstance(model, Silent):
+        model.card = replace(fix(model, validation, about), prevalence=prevalence(model.card, parts))
 
 
 def _refit(model: Model, parts: Parts, plan: Plan, recipe: Recipe, *, epochs: int) -> None:

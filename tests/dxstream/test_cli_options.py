@@ -10,6 +10,7 @@ from dxstream.cli_models import models
 
 NOTES = "id,label,text\n" + "".join(f"{number},{'yes' if number % 2 else 'no'},word{number} and more\n" for number in range(80))
 OUTCOMES = "patient,label\n" + "".join(f"p{number},{'yes' if number % 2 else 'no'}\n" for number in range(80))
+WINDOW = {"origin": "admission", "length_hours": 24, "speaks_at_hours": 24, "grace_minutes": 0}
 HEAD = "patient,time,code,value,unit\n"
 
 
@@ -67,11 +68,21 @@ def test_a_laboratory_file_that_does_not_fit_is_told_with_its_place(tmp_path: Pa
     [
         ({"config": {"hiden": 8}}, "about.json: config: nothing is called hiden here: most_tokens"),
         ({"config": {"hidden": "eight"}}, "about.json: config: hidden is not a whole number"),
+        ({"config": {"hidden": 0}}, "about.json: config: no network can be made of it: hidden_size must be greater than zero"),
         ({"positve": "yes"}, "about.json: nobody reads positve: name"),
         ({"notes": "one"}, "about.json: notes is not a list"),
         ({"split": {"tset": 0.2}}, "about.json: split: nothing is called tset here: validation"),
         ({"window": {"origin": "admission"}}, "about.json: window: length_hours, speaks_at_hours, grace_minutes is missing"),
         ({"use_prevalence": 2}, "about.json: use_prevalence is not between 0 and 1"),
+        ({"operating_point": "best"}, "about.json: no operating point is called best: sensitive, balanced"),
+        ({"split": {"test": 0.9}}, "split: validation and test are shares above 0"),
+        ({"split": {"folds": 5, "fold": 5}}, "split: there are 3 folds or more, and fold is a number from 0"),
+        ({"notes": [1]}, "about.json: notes is not a list of texts"),
+        ({"intended_use": {"age_year": {}}}, "about.json: intended_use: no feed knows a fact called age_year: age_years"),
+        ({"intended_use": {"sex": {"is": "male"}}}, "about.json: intended_use: sex: nobody reads is: one_of"),
+        ({"intended_use": {"sex": {"one_of": "male"}}}, "about.json: intended_use: sex: one_of is not a list"),
+        ({"window": {**WINDOW, "length_hours": 0}}, "about.json: window: length_hours is above 0"),
+        ({"window": WINDOW}, "about.json: a note model has no window of results"),
         ("{'name': 1}", "about.json: no JSON: "),
         ("[]", "about.json: not a JSON object"),
     ],

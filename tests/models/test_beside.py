@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from models.beside import BESIDE_FILE, beside, read_beside
+from models.calibrate import CHOICES
 from models.card import read_card
 from models.evaluate import evaluate
 
@@ -20,6 +22,13 @@ def test_each_network_is_measured_on_the_cards_own_parts(card, stays):
     assert {one["test"]["n"] for one in told["networks"].values()} == {card.training["n"]["test"]}
     assert "mean_absolute_error" in told["networks"]["autoencoder"]["test"]
     assert read_beside(card) == json.loads((card.folder / BESIDE_FILE).read_text())
+
+
+@pytest.mark.parametrize("point", sorted(CHOICES))
+def test_each_network_judges_by_the_point_and_at_the_prevalence_that_the_card_judges_by(card, stays, point):
+    asked = replace(card, operating_point=CHOICES[point], calibrated_for={"failure": 0.3})
+    told = beside(asked, stays, networks=["rnn"], epochs=1)["networks"]["rnn"]
+    assert (told["operating_point"], told["calibrated_for"]) == (CHOICES[point], {"failure": 0.3})
 
 
 def test_the_report_shows_them_beside_ours(card, stays, tmp_path):
@@ -46,3 +55,4 @@ def test_a_reference_card_has_every_network_of_its_kind_beside_it(name):
     told = read_beside(card)
     assert told is not None
     assert set(told["networks"]) == set(TEXTBOOK[card.kind])
+    assert {one.get("operating_point") or card.operating_point for one in told["networks"].values()} == {card.operating_point}

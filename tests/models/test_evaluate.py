@@ -71,6 +71,11 @@ def test_a_part_that_does_not_exist_is_refused(lab_card, stays):
         evaluate(lab_card, stays, part="rest")
 
 
+def test_a_device_that_is_not_there_is_refused(lab_card, stays):
+    with pytest.raises(Refused, match="cuda:99 cannot be used here: "):
+        evaluate(lab_card, stays, device="cuda:99")
+
+
 def test_an_unreadable_input_is_counted_and_does_not_stop_the_rest(scan_card, tmp_path):
     folder = scan_folder(tmp_path, 6)
     (folder / "ILL" / "broken.jpeg").write_bytes(b"\xff\xd8nothing")

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from models.calibrate import CHOICES
 from models.card import read_card
 from models.example import Example
 from models.folds import cross_validate
@@ -59,14 +60,23 @@ def test_a_card_of_another_seed_is_not_taken_for_this_training(folds, stays):
     assert heard.count("network") == 1
 
 
-def test_other_files_under_the_same_names_are_another_training(folds, stays, tmp_path):
+def test_a_card_that_judges_by_another_point_is_not_taken_for_this_training(folds, stays, tmp_path):
+    out, _, options = folds
+    shutil.copytree(out / "fold-2", tmp_path / "fold-2")
+    about = {"name": "written", **options["about"], "split": {"folds": 3, "fold": 1}, "operating_point": "balanced"}
+    card = train("lab", stays, tmp_path / "fold-2", about=about, epochs=1, reuse=True)
+    assert card.operating_point == CHOICES["balanced"]
+
+
+@pytest.mark.parametrize(("file", "old", "new"), [("results.csv", ",4.0", ",4.5"), ("outcomes.csv", ",40,", ",41,")])
+def test_other_files_under_the_same_names_are_another_training(folds, stays, tmp_path, file, old, new):
     _, _, options = folds
     shutil.copytree(stays, tmp_path / "stays")
     heard = []
     for time in ("first", "again", "changed"):
         if time == "changed":
-            results = tmp_path / "stays" / "results.csv"
-            results.write_text(results.read_text().replace(",4.0", ",4.5", 1))
+            path = tmp_path / "stays" / file
+            path.write_text(path.read_text().replace(old, new, 1))
         tell = lambda what, *_, time=time: heard.append((time, what))  # noqa: E731
         train("lab", tmp_path / "stays", tmp_path / "out", **options, reuse=True, tell=tell)
     assert [time for time, what in heard if what == "network"] == ["first", "changed"]

@@ -8,11 +8,11 @@ from model_samples import multi_note_csv, multi_scan_csv
 from sklearn import metrics as theirs
 
 from models import metrics as ours
+from models.calibrate import OPERATING_POINT
 from models.card import read_card
 from models.evaluate import evaluate
 from models.examples import read_examples
 from models.fit import class_weights
-from models.fix import OPERATING_POINT
 from models.train import train
 from stream.errors import Refused
 

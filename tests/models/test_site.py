@@ -1,12 +1,13 @@
 """A site's prevalence and threshold change what is said, never which model said it."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from models.card import BadCard, read_card
-from models.catalogue import card_faults, find_card
+from models.catalogue import card_faults, find_card, list_cards
 from models.judge import judge
 from models.site import BadSite, Site, read_sites
 
@@ -83,6 +84,25 @@ def test_what_cannot_be_is_refused(tmp_path, text):
     (tmp_path / "site.toml").write_text(text)
     with pytest.raises(BadSite):
         read_sites(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("neurology", "urology", "words"), [(0.7, 0.4, "add up to 1.1, nothing is left"), (0.5, 0.5, "add up to 1, nothing is left")]
+)
+def test_prevalences_that_leave_nothing_for_the_other_classes_are_refused(tmp_path, neurology, urology, words):
+    said = f'["note-specialty"]\nprevalence = {{ "Neurology" = {neurology}, "Urology" = {urology} }}\n'
+    (tmp_path / "site.toml").write_text(said)
+    with pytest.raises(BadSite, match=f"site.toml: note-specialty: the prevalences {words}"):
+        list_cards(tmp_path)
+
+
+@pytest.mark.parametrize(("first", "cannot_be"), [(0.01, True), (0.175, False), (0.18, False), (0.3, True)])
+def test_prevalences_of_every_class_add_up_to_one_but_for_rounding(tmp_path, first, cannot_be):
+    labels = find_card("note-specialty").labels
+    told = ", ".join(f'"{label}" = {first if place == 0 else 0.075}' for place, label in enumerate(labels))
+    (tmp_path / "site.toml").write_text(f'["note-specialty"]\nprevalence = {{ {told} }}\n')
+    with pytest.raises(BadSite, match="not to 1") if cannot_be else nullcontext():
+        list_cards(tmp_path)
 
 
 def test_a_card_does_not_bring_a_site(tmp_path):

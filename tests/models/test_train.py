@@ -59,14 +59,41 @@ def test_the_card_judges_by_the_operating_point_that_was_asked_for(stays, tmp_pa
     assert set(card.thresholds.values()) == {card.operating_points[card.operating_point]}
 
 
-def test_a_prevalence_for_several_findings_is_refused(notes, tmp_path):
-    with pytest.raises(Refused, match="use_prevalence is of one finding"):
-        train("note", notes, tmp_path / "card", epochs=1, about={"use_prevalence": 0.5})
+def refused(kind, data, out, words, **wishes):
+    """Before the first step, so that nobody waits for it."""
+    with pytest.raises(Refused, match=words):
+        train(kind, data, out, tell=lambda *_: pytest.fail("it was trained"), **wishes)
 
 
-def test_an_operating_point_that_there_is_not_is_refused(stays, tmp_path):
-    with pytest.raises(Refused, match="no operating point is called best: sensitive, balanced"):
-        train("lab", stays, tmp_path / "card", epochs=1, about={"operating_point": "best", "config": {"hidden": 8, "trees": 2}})
+@pytest.mark.parametrize(("name", "value"), [("use_prevalence", 0.5), ("operating_point", "balanced")])
+def test_what_is_of_one_finding_is_refused_for_several_before_the_first_step(notes, tmp_path, name, value):
+    refused("note", notes, tmp_path, name, about={name: value})
+
+
+def test_an_operating_point_that_there_is_not_is_refused_before_the_first_step(stays, tmp_path):
+    refused("lab", stays, tmp_path, "no operating point is called best: sensitive, balanced", about={"operating_point": "best"})
+
+
+def test_what_is_written_while_it_trains_is_of_the_next_training(stays, tmp_path):
+    (tmp_path / "about.json").write_text(json.dumps({"config": {"hidden": 4, "trees": 5}}))
+    train("lab", stays, tmp_path, epochs=1, tell=lambda *_: (tmp_path / "about.json").write_text("no JSON"))
+    assert read_card(tmp_path).operating_point.startswith("sensitivity")
+
+
+def test_a_window_of_other_hours_than_the_network_reads_is_refused_before_the_first_step(stays, tmp_path):
+    window = {"origin": "admission", "length_hours": 72, "speaks_at_hours": 72, "grace_minutes": 5}
+    refused("lab", stays, tmp_path, "window has 72 hours, config 48: say both alike", about={"window": window})
+
+
+def test_a_validation_part_that_the_gates_refuse_is_told_before_the_first_step(tmp_path):
+    rows = "".join(f"{number},{'yes' if number % 2 else 'no'},much too short {number}\n" for number in range(80))
+    (tmp_path / "short.csv").write_text("id,label,text\n" + rows)
+    refused("note", tmp_path / "short.csv", tmp_path / "out", "the gates refuse the whole validation part")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "abacus"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tmp_path, device):
+    refused("note", tmp_path / "nothing", tmp_path / "out", f"{device} cannot be used here: ", device=device)
 
 
 def test_the_operating_point_finds_95_of_100_on_validation(scan_card, lab_card):
