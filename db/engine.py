@@ -110,8 +110,13 @@ def _make_engine(url: sa.URL) -> sa.Engine:
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:
+    """A plan kept from when a table was empty reads all of it, each time, until PostgreSQL next looks how large it has become.
+
+    So each statement is planned anew (docs/decisions/0032).
+    """
     with connection.cursor() as cursor:
         cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MILLISECONDS}")
+        cursor.execute("SET plan_cache_mode = force_custom_plan")
         cursor.execute(f"SET tcp_user_timeout = {SILENT_MILLISECONDS}")
     connection.commit()
 
