@@ -117,13 +117,8 @@ def as_kept(frame: bytes) -> bytes:
     return re.sub(rb"[\r\n]+", b"\r", frame.removeprefix(b"\xef\xbb\xbf").strip()) + b"\r"
 
 
-def digest_of(kept: bytes) -> str:
-    """Of a message as it is kept."""
-    return hashlib.sha256(kept.removesuffix(b"\r")).hexdigest()
-
-
 def _identity(reading: Reading, kept: bytes) -> str:
-    digest = digest_of(kept)
+    digest = hashlib.sha256(kept.removesuffix(b"\r")).hexdigest()
     message = reading.message
     if not message.control_id:
         return f"hl7:{digest}"
