@@ -70,13 +70,13 @@ class Result:
     """One version of one result on the patient's timeline.
 
     ``base``: hash of (assigning authority, filler order, code, sub-id), or of a FHIR resource. ``identity``: of one result of
-    that resource; where it is empty the base identifies, and where ``repeated`` says that the base stands more than once in its
-    message, the observation time too. ``code``: the analyte's first LOINC code; ``value``: in the analyte's unit, None when
+    that resource; where it is empty the base identifies, and where that stands more than once in its message, the observation
+    time too. ``code``: the analyte's first LOINC code; ``value``: in the analyte's unit, None when
     the result was removed (OBX-11 D, W; ``entered-in-error``) or its correction cannot be read: whose and when it was then
     need not be told again. ``only_known``: without a value because there is none (yet): nothing is remembered of it where
     no value was. ``version_at`` orders the versions: an older one never replaces a newer. ``sent_at``: when its message was
     sent, which orders what ``version_at`` leaves open; where the laboratory gave no time of its own they are one.
-    ``untimed``: a removal that does not say when what it takes back was observed; ``observed_at`` only stands in for that.
+    ``observed_at``: None where a removal does not say when what it takes back was observed.
     ``flags``: see ``stream.points``.
     """
 
@@ -84,14 +84,12 @@ class Result:
     code: str
     value: float | None
     flags: int
-    observed_at: datetime
+    observed_at: datetime | None
     available_at: datetime
     version_at: datetime
     sent_at: datetime | None = None
     identity: str = ""
-    repeated: bool = False
     only_known: bool = False
-    untimed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,9 @@ FLAG_PRELIMINARY = 4  # OBX-11 P, FHIR preliminary
 FLAG_REPEATED_HOUR = 8  # a local time that stands twice, in the hour when summer time ends
 FLAG_CORRECTED = 16  # OBX-11 C, FHIR corrected or amended
 
+#: The comparator before a number → the flag of the value that then is the bound.
+COMPARED = {"<": FLAG_BELOW, "<=": FLAG_BELOW, ">": FLAG_ABOVE, ">=": FLAG_ABOVE}
+
 
 def encode_points(points: NDArray[np.void]) -> bytes:
     """The bytes of an array of ``POINT``, sorted by minute then code, so that one window has one digest."""

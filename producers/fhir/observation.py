@@ -90,7 +90,7 @@ class _Reader:
         """A resource that was taken back or corrected may have held what it no longer names: None for any other."""
         if not self.name or not self.takes_back:
             return None
-        nothing = self._result("", "", None, 0, self.version_at, only_known=not self.removed)
+        nothing = self._result("", "", None, 0, None, only_known=not self.removed)
         return AddResults(results=(nothing,), whole=True)
 
     def _valued(self, sent: str, code: str, part: Element) -> Result | None:
@@ -106,13 +106,13 @@ class _Reader:
         """Without a value that can be read, what an earlier version said is taken back."""
         if not self.name and not self.removed:
             return []
-        at = self._observed_or_none() or self.version_at  # a removal needs no time of its own
+        at = self._observed_or_none()  # a removal needs no time of its own
         return [self._result(code, self._component(code, part), None, 0, at, only_known=not self.takes_back)]
 
     def _result(
-        self, code: str, component: str, value: float | None, flags: int, at: datetime, *, only_known: bool = False
+        self, code: str, component: str, value: float | None, flags: int, at: datetime | None, *, only_known: bool = False
     ) -> Result:
-        base = self._digest() if self.name else self._unnamed(code, at)
+        base = self._digest() if self.name else self._unnamed(code, at or self.version_at)
         return Result(
             base=base,
             identity=(self._digest(component) if component else base) if self.name else "",

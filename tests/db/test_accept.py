@@ -122,7 +122,7 @@ def test_a_cancelled_admission_leaves_no_origin(database: Database):
 
 
 def test_repeated_results_of_one_message_are_told_apart_by_their_time(database: Database):
-    two = (result("b", 1.0, repeated=True), result("b", 2.0, at=NOW + timedelta(hours=1), repeated=True))
+    two = (result("b", 1.0), result("b", 2.0, at=NOW + timedelta(hours=1)))
     take(database, message("m1", AddResults(results=two)))
     later = result("b", 5.0, at=NOW + timedelta(hours=1), version=NOW + timedelta(hours=9))
     take(database, message("m2", AddResults(results=(later,))))
