@@ -104,6 +104,13 @@ def _name(arrival: Arrival) -> Name:
 _KNOWN = sa.select(inputs.c.identity, inputs.c.digest, inputs.c.id, inputs.c.disposition, inputs.c.reason).where(
     inputs.c.identity.in_(sa.bindparam("identities", expanding=True))
 )
+#: By the patient too, whose index finds them.
+_REFUSED_THEN = (
+    sa.select(refused_points.c.input_id, refused_points.c.code, refused_points.c.reason)
+    .join(inputs, (inputs.c.id == refused_points.c.input_id) & (inputs.c.patient_key == refused_points.c.patient_key))
+    .where(inputs.c.id.in_(sa.bindparam("inputs", expanding=True)))
+    .order_by(refused_points.c.id)
+)
 
 
 def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
@@ -120,14 +127,6 @@ def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
         )
         for identity, digest, number, disposition, reason in found
     }
-
-
-_REFUSED_THEN = (
-    sa.select(refused_points.c.input_id, refused_points.c.code, refused_points.c.reason)
-    .join(inputs, (inputs.c.id == refused_points.c.input_id) & (inputs.c.patient_key == refused_points.c.patient_key))
-    .where(inputs.c.id.in_(sa.bindparam("inputs", expanding=True)))
-    .order_by(refused_points.c.id)
-)
 
 
 def _promote(commit: Commit, arrival: Arrival) -> None:
