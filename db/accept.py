@@ -28,6 +28,7 @@ from stream.arrival import (
     Merge,
     Move,
     Receipt,
+    RefusedPoint,
     TellCourse,
     WriteNote,
 )
@@ -118,9 +119,9 @@ def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
     found = read_rows(connection, _KNOWN, identities=list({arrival.identity for arrival in arrivals}))
     with_points = {_name(arrival) for arrival in arrivals if any(isinstance(ask, AddResults) for ask in arrival.asks)}
     ids = [number for identity, digest, number, _, _ in found if (identity, digest) in with_points]
-    refused: dict[int, list[dict[str, str]]] = {}
+    refused: dict[int, list[RefusedPoint]] = {}
     for number, code, reason in read_rows(connection, _REFUSED_THEN, inputs=ids):
-        refused.setdefault(number, []).append({"code": code, "reason": reason})
+        refused.setdefault(number, []).append(RefusedPoint(code=code, reason=reason))
     return {
         (identity, digest): Receipt(
             input_id=number, disposition=disposition, reason=reason, known=True, refused=tuple(refused.get(number, ()))
@@ -154,7 +155,7 @@ def _take(commit: Commit, arrivals: Sequence[Arrival]) -> list[Receipt]:
             disposition=outcome.disposition,
             reason=outcome.reason,
             conflict=outcome.conflict,
-            refused=tuple(point for ask in arrival.asks if isinstance(ask, AddResults) for point in ask.refused),
+            refused=arrival.refused,
         )
         for arrival, input_id, outcome in zip(arrivals, input_ids, outcomes, strict=True)
     ]

@@ -92,17 +92,33 @@ class Result:
     only_known: bool = False
 
 
+#: A refused code is shown to at most so many characters.
+MOST_CODE = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedPoint:
+    """A result that was not taken. ``observed_at``: None where that cannot be told.
+
+    ``where``: its place in the protocol's own words, for the sender's answer alone: the ledger does not keep it.
+    """
+
+    code: str
+    reason: str
+    observed_at: datetime | None = None
+    where: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AddResults:
     """Put results on the patient's timeline.
 
-    ``refused``: points that were not taken, as ``{"code", "reason", "observed_at"}``; the time is None where it cannot be told.
-    FHIR adds ``"where"``, for its answer alone. ``whole``: these are all results of their base; what an earlier version of it held
+    ``refused``: those that were not taken. ``whole``: these are all results of their base; what an earlier version of it held
     besides is taken back.
     """
 
     results: tuple[Result, ...]
-    refused: tuple[Mapping[str, Any], ...] = ()
+    refused: tuple[RefusedPoint, ...] = ()
     whole: bool = False
 
 
@@ -189,14 +205,19 @@ class Arrival:
     asks: tuple[Ask, ...] = ()
     not_used: str = ""
 
+    @property
+    def refused(self) -> tuple[RefusedPoint, ...]:
+        """The points of all its asks that are not taken."""
+        return tuple(point for ask in self.asks if isinstance(ask, AddResults) for point in ask.refused)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What became of an arrival: the answer that the sender may now be given.
 
     ``known``: this identity with this content was accepted before; ``conflict``: with other content, kept and flagged.
-    ``refused``: its points that were not taken when it was accepted, as ``{"code", "reason"}``: one that is known is not laid
-    anew, whatever its feed would make of it by now.
+    ``refused``: its points that were not taken when it was accepted: one that is known is not laid anew, whatever its feed would
+    make of it by now.
     """
 
     input_id: int
@@ -204,4 +225,14 @@ class Receipt:
     reason: str = ""
     known: bool = False
     conflict: bool = False
-    refused: tuple[Mapping[str, str], ...] = ()
+    refused: tuple[RefusedPoint, ...] = ()
+
+    def told(self, arrival: Arrival) -> list[RefusedPoint]:
+        """``refused``, each as in the arrival as it is read now, where that still has it: so with its place."""
+        left, told = list(arrival.refused), []
+        for point in self.refused:
+            same = next((one for one in left if (one.code, one.reason) == (point.code, point.reason)), None)
+            if same:
+                left.remove(same)
+            told.append(same or point)
+        return told

@@ -1,14 +1,13 @@
 """Observation → results on the patient's timeline: codes, values, units, versions; components are results of their own."""
 
 from datetime import datetime
-from typing import Any
 
 from producers.fhir.around import Around
 from producers.fhir.elements import LOINC, Element, codings, element, elements, required_text, resource_id
 from producers.fhir.patient import Person
 from producers.fhir.times import effective, first_moment, last_updated
 from producers.fhir.value import convert, read_value
-from stream.arrival import AddResults, Result
+from stream.arrival import AddResults, RefusedPoint, Result
 from stream.errors import Refused
 from stream.points import FLAG_CORRECTED, FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
 
@@ -70,14 +69,14 @@ class _Reader:
 
     def read(self, parts: list[tuple[str, Element]]) -> AddResults | str:
         results: list[Result] = []
-        refused: list[dict[str, Any]] = []
+        refused: list[RefusedPoint] = []
         for sent, part in parts:
             code = self.around.door.feeds.analytes.canonical(sent)
             try:
                 result = self._valued(sent, code, part)
             except Refused as error:
                 at, where = self._observed_or_none(), self._where(part)
-                refused.append({"code": code, "reason": error.reason, "observed_at": at, "where": where})
+                refused.append(RefusedPoint(code=code, reason=error.reason, observed_at=at, where=where))
                 result = None
             results += [result] if result else self._taken_back(code, part)
         if not results and not refused:

@@ -1,6 +1,6 @@
 """One FHIR R4 resource → one arrival. Knows no Bundle and no HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from producers.fhir.around import Around, local_name
@@ -9,12 +9,9 @@ from producers.fhir.elements import Element, canonical, codings, element, elemen
 from producers.fhir.encounter import read_course
 from producers.fhir.observation import read_results
 from producers.fhir.patient import Person, key_of_patient, read_links, read_patient, read_person
-from stream.arrival import AddResults, Arrival, Ask
+from stream.arrival import MOST_CODE, AddResults, Arrival, Ask, RefusedPoint
 from stream.errors import Refused, Unsupported
 from stream.queues import Lane
-
-#: A refused code is shown to at most so many characters.
-_CODE_LENGTH = 40
 
 _URGENT = ("stat", "asap")
 
@@ -102,7 +99,8 @@ def _contained_results(report: Element, person: Person, around: Around) -> list[
             results = _contained(one, report, person, around)
         except Refused as error:
             code = next((code for _, code in codings(element(one, "code"))), "")
-            results = AddResults(results=(), refused=({"code": code[:_CODE_LENGTH], "reason": error.reason, "where": error.where},))
+            point = RefusedPoint(code=code[:MOST_CODE], reason=error.reason, where=error.where)
+            results = AddResults(results=(), refused=(point,))
         if not isinstance(results, str):
             found.append(replace(results, refused=tuple(_inside(point, place) for point in results.refused)))
     return found
@@ -118,9 +116,9 @@ def _contained(one: Element, report: Element, person: Person, around: Around) ->
     return read_results({**outer, **inner, "id": ""}, owner, around)  # its id holds inside its report alone
 
 
-def _inside(point: Mapping[str, str], place: int) -> Mapping[str, str]:
+def _inside(point: RefusedPoint, place: int) -> RefusedPoint:
     """A refused point with its FHIRPath as seen from the report."""
-    return {**point, "where": f"DiagnosticReport.contained[{place}]{point['where'].removeprefix('Observation')}"}
+    return replace(point, where=f"DiagnosticReport.contained[{place}]{point.where.removeprefix('Observation')}")
 
 
 READERS: dict[str, Callable[[Element, Person, Around], Reading]] = {

@@ -1,38 +1,24 @@
 """ORU^R01: each OBX that holds a number becomes a result on the patient's timeline, or a refused point with its reason."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from producers.hl7.observation import REMOVED, WITHOUT_VALUE, Observation, observations
 from producers.hl7.reading import Reading
 from producers.hl7.values import is_numeric, read_value
-from stream.arrival import AddResults, Result
+from stream.arrival import MOST_CODE, AddResults, RefusedPoint, Result
 from stream.errors import Refused
 from stream.points import FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
 
 _TAKEN = {"F", "", "C", "P"}  # OBX-11, table 0085
 _CORRECTED = "C"
 
-#: A refused code is shown to at most so many characters.
-_CODE_LENGTH = 40
-
 #: An OBX, and the result that it became.
 _Read = tuple[Observation, Result]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RefusedPoint:
-    """``where``: the OBX in the protocol's own words. ``observed_at``: None where that cannot be told."""
-
-    code: str
-    reason: str
-    where: str
-    observed_at: datetime | None = None
-
-
-def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint]]:
-    """All numeric results of a message; None when it has none. The refused points come a second time, with their places."""
+def read_results(reading: Reading) -> AddResults | None:
+    """All numeric results of a message; None when it has none."""
     found: list[_Read] = []
     refused: list[RefusedPoint] = []
     for seen in observations(reading):
@@ -43,14 +29,13 @@ def read_results(reading: Reading) -> tuple[AddResults | None, list[RefusedPoint
             result = _corrected(seen)
         found += [(seen, result)] if result else []
     if not found and not refused:
-        return None, []
-    points = tuple({"code": one.code, "reason": one.reason, "observed_at": one.observed_at} for one in refused)
-    return AddResults(results=_without_comments(found), refused=points), refused
+        return None
+    return AddResults(results=_without_comments(found), refused=tuple(refused))
 
 
 def _refused(seen: Observation, error: Refused) -> RefusedPoint:
     where = f"OBX^{seen.place}^{error.where or 5}"
-    return RefusedPoint(code=seen.code[:_CODE_LENGTH], reason=error.reason, where=where, observed_at=seen.observed_at)
+    return RefusedPoint(code=seen.code[:MOST_CODE], reason=error.reason, where=where, observed_at=seen.observed_at)
 
 
 def _without_comments(found: Sequence[_Read]) -> tuple[Result, ...]:
