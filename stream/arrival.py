@@ -131,7 +131,7 @@ class Move:
     ``stay``: hash of the visit. ``intensive``: the new location is on the list of intensive care locations; None when
     no location was given. ``facts``: age and sex at the moment of the movement. ``recorded_at``: when it was put down, which
     orders the movements; None: now. ``person``: hash of birth date and sex, so that their correction is noticed.
-    ``repeated_hour``: ``at`` is a local time that stands twice, in the hour when summer time ends.
+    ``repeated_hour``: see ``stream.moments.Moment``, of ``at``.
     """
 
     kind: str

@@ -8,8 +8,9 @@ from functools import cached_property
 
 from producers.hl7.message import Segment
 from producers.hl7.reading import Reading
-from producers.hl7.times import TOLERANCE, Moment, first_moment, read_moment
+from producers.hl7.times import first_moment, read_moment
 from stream.errors import Refused
+from stream.moments import MOST_AHEAD, Moment
 
 #: OBX-11, table 0085: what was sent before is taken back; there is no value (yet).
 REMOVED = {"D", "W"}
@@ -55,7 +56,7 @@ class Observation:
             moment = read_moment(sent, self.reading.config.time_zone)
         except Refused as error:
             raise Refused(error.reason, where="14") from error
-        if moment.at > self.reading.received_at + TOLERANCE:
+        if moment.at > self.reading.received_at + MOST_AHEAD:
             raise Refused("in the future", where="14")
         return moment
 

@@ -72,7 +72,7 @@ def _result(seen: Observation) -> Result | None:
     value, flags = read_value(seen.reading, seen.segment, code)
     observed = seen.observed()
     flags |= FLAG_PRELIMINARY if status == "P" else 0
-    flags |= FLAG_REPEATED_HOUR if observed.doubtful else 0
+    flags |= FLAG_REPEATED_HOUR if observed.repeated_hour else 0
     return _version(seen, canonical, observed.at, value, flags)
 
 
