@@ -28,6 +28,7 @@ from stream.arrival import (
     Merge,
     Move,
     Receipt,
+    RefusedPoint,
     TellCourse,
     WriteNote,
 )
@@ -104,6 +105,13 @@ def _name(arrival: Arrival) -> Name:
 _KNOWN = sa.select(inputs.c.identity, inputs.c.digest, inputs.c.id, inputs.c.disposition, inputs.c.reason).where(
     inputs.c.identity.in_(sa.bindparam("identities", expanding=True))
 )
+#: By the patient too, whose index finds them.
+_REFUSED_THEN = (
+    sa.select(refused_points.c.input_id, refused_points.c.code, refused_points.c.reason)
+    .join(inputs, (inputs.c.id == refused_points.c.input_id) & (inputs.c.patient_key == refused_points.c.patient_key))
+    .where(inputs.c.id.in_(sa.bindparam("inputs", expanding=True)))
+    .order_by(refused_points.c.id)
+)
 
 
 def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
@@ -111,23 +119,15 @@ def _known(connection: sa.Connection, arrivals: Sequence[Arrival]) -> Receipts:
     found = read_rows(connection, _KNOWN, identities=list({arrival.identity for arrival in arrivals}))
     with_points = {_name(arrival) for arrival in arrivals if any(isinstance(ask, AddResults) for ask in arrival.asks)}
     ids = [number for identity, digest, number, _, _ in found if (identity, digest) in with_points]
-    refused: dict[int, list[dict[str, str]]] = {}
+    refused: dict[int, list[RefusedPoint]] = {}
     for number, code, reason in read_rows(connection, _REFUSED_THEN, inputs=ids):
-        refused.setdefault(number, []).append({"code": code, "reason": reason})
+        refused.setdefault(number, []).append(RefusedPoint(code=code, reason=reason))
     return {
         (identity, digest): Receipt(
             input_id=number, disposition=disposition, reason=reason, known=True, refused=tuple(refused.get(number, ()))
         )
         for identity, digest, number, disposition, reason in found
     }
-
-
-_REFUSED_THEN = (
-    sa.select(refused_points.c.input_id, refused_points.c.code, refused_points.c.reason)
-    .join(inputs, (inputs.c.id == refused_points.c.input_id) & (inputs.c.patient_key == refused_points.c.patient_key))
-    .where(inputs.c.id.in_(sa.bindparam("inputs", expanding=True)))
-    .order_by(refused_points.c.id)
-)
 
 
 def _promote(commit: Commit, arrival: Arrival) -> None:
@@ -155,7 +155,7 @@ def _take(commit: Commit, arrivals: Sequence[Arrival]) -> list[Receipt]:
             disposition=outcome.disposition,
             reason=outcome.reason,
             conflict=outcome.conflict,
-            refused=tuple(point for ask in arrival.asks if isinstance(ask, AddResults) for point in ask.refused),
+            refused=arrival.refused,
         )
         for arrival, input_id, outcome in zip(arrivals, input_ids, outcomes, strict=True)
     ]

@@ -3,7 +3,7 @@
 What a source must be asked with stands in the facts of the case, so that another process goes on where one ended.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,34 +39,39 @@ class OpenSeries:
 
 def join(commit: Commit, arrival: Arrival, ask: JoinSeries, input_id: int) -> Outcome:
     """Add one instance; a late one opens the case again and so makes the next revision."""
-    if _same_instance(commit.connection, arrival, input_id):
+    if read_rows(commit.connection, _OTHERS, identity=arrival.identity, number=input_id):
         return Outcome("not_used", "the same identity with other content", conflict=True)
     found = read_rows(commit.connection, _CASE, key=ask.case_key)
-    case = dict(zip(_NAMES, found[0], strict=True)) if found else None
-    if case and are_two(commit.connection, case["patient_key"], arrival.patient_key):
+    case = dict(zip(_NAMES, found[0], strict=True)) if found else _open(commit, arrival, ask)
+    if are_two(commit.connection, case["patient_key"], arrival.patient_key):
         return Outcome("not_used", "the series is of another patient", conflict=True)
-    case_id: int = case["id"] if case else _open(commit, arrival, ask)
-    write_rows(commit.connection, _JOIN, [{"case_id": case_id, "input_id": input_id}])
-    lane = more_urgent(case["lane"], arrival.lane.value) if case else arrival.lane.value
-    expected = (case["expected"] if case else None) or ask.expected
-    have = _instances(commit.connection, case_id) if expected else 0
-    values: dict[str, Any] = {
-        "case": case_id,
-        "touched_at": commit.now,
-        "first_touched_at": (case["first_touched_at"] if case else None) or commit.now,
-        "close_at": _close_at(commit.now, ask.quiet_seconds, have, expected),
-        "expected": None if expected and have > expected else expected,  # an old count; the source is asked again
-        "lane": lane,
-        "facts": case["facts"] if case else dict(ask.facts),
-    }
-    if case and SOURCE in ask.facts and SOURCE not in case["facts"]:
-        values["facts"] = {**case["facts"], SOURCE: ask.facts[SOURCE], STUDY: ask.facts[STUDY]}
-    change_rows(commit.connection, _GROW, [values])
-    if case and lane != case["lane"]:
+    write_rows(commit.connection, _JOIN, [{"case_id": case["id"], "input_id": input_id}])
+    lane = more_urgent(case["lane"], arrival.lane.value)
+    change_rows(commit.connection, _GROW, [{"case": case["id"], "lane": lane, **_grown(commit, case, ask)}])
+    if lane != case["lane"]:
         promote(commit, ask.case_key, lane)
     return Outcome("collecting")
 
 
+def _grown(commit: Commit, case: Mapping[str, Any], ask: JoinSeries) -> dict[str, Any]:
+    """What one more instance changes of its case."""
+    expected = case["expected"] or ask.expected
+    have = _instances(commit.connection, case["id"]) if expected else 0
+    facts = case["facts"]
+    if SOURCE in ask.facts and SOURCE not in facts:
+        facts = {**facts, SOURCE: ask.facts[SOURCE], STUDY: ask.facts[STUDY]}
+    return {
+        "touched_at": commit.now,
+        "first_touched_at": case["first_touched_at"] or commit.now,
+        "close_at": _close_at(commit.now, ask.quiet_seconds, have, expected),
+        "expected": None if expected and have > expected else expected,  # an old count; the source is asked again
+        "facts": facts,
+    }
+
+
+_OTHERS = (
+    sa.select(inputs.c.id).where(inputs.c.identity == sa.bindparam("identity"), inputs.c.id != sa.bindparam("number")).limit(1)
+)
 _NAMES = tuple(column.name for column in cases.c)
 _CASE = sa.select(cases).where(cases.c.case_key == sa.bindparam("key")).with_for_update()
 _JOIN = sa.insert(case_inputs)
@@ -113,16 +118,7 @@ def source_facts(sender: str, study: str, sources: Collection[str]) -> dict[str,
     return {SOURCE: sender, STUDY: study} if sender in sources and study else {}
 
 
-def _same_instance(connection: sa.Connection, arrival: Arrival, input_id: int) -> bool:
-    return bool(read_rows(connection, _OTHERS, identity=arrival.identity, number=input_id))
-
-
-_OTHERS = (
-    sa.select(inputs.c.id).where(inputs.c.identity == sa.bindparam("identity"), inputs.c.id != sa.bindparam("number")).limit(1)
-)
-
-
-def _open(commit: Commit, arrival: Arrival, ask: JoinSeries) -> int:
+def _open(commit: Commit, arrival: Arrival, ask: JoinSeries) -> dict[str, Any]:
     row: dict[str, Any] = {
         "case_key": ask.case_key,
         "modality": "scan",
@@ -132,12 +128,12 @@ def _open(commit: Commit, arrival: Arrival, ask: JoinSeries) -> int:
         "facts": dict(ask.facts),
         "opened_at": commit.now,
         "touched_at": commit.now,
+        "first_touched_at": commit.now,
         "quiet_seconds": ask.quiet_seconds,
         "expected": ask.expected,
         "acquired_at": ask.acquired_at,
     }
-    case_id: int = commit.connection.execute(sa.insert(cases).returning(cases.c.id), row).scalar_one()
-    return case_id
+    return {**row, "id": commit.connection.execute(sa.insert(cases).returning(cases.c.id), row).scalar_one()}
 
 
 def _instances(connection: sa.Connection, case_id: int) -> int:

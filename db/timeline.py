@@ -80,7 +80,7 @@ def _outcome(ask: AddResults, told: bool, touched: bool) -> Outcome:
 
 def _refusals(ask: AddResults) -> str:
     """The refused points in words, at most five of them."""
-    named = [f"{point['code']}: {point['reason']}" for point in ask.refused]
+    named = [f"{point.code}: {point.reason}" for point in ask.refused]
     return "refused: " + "; ".join(named[:5] + (["…"] if len(named) > 5 else [])) if named else ""
 
 
@@ -123,7 +123,7 @@ _REFUSED = ("code", "reason", "observed_at")
 
 def _refuse(connection: sa.Connection, batch: Sequence[Laid]) -> None:
     rows = [
-        {"patient_key": laid.arrival.patient_key, "input_id": laid.input_id, **{name: point.get(name) for name in _REFUSED}}
+        {"patient_key": laid.arrival.patient_key, "input_id": laid.input_id, **{name: getattr(point, name) for name in _REFUSED}}
         for laid in batch
         for point in laid.ask.refused
     ]

@@ -1,5 +1,6 @@
 """Versions of results: which point of the timeline a result is, and what it changes there. Knows no connection."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -34,9 +35,10 @@ def changes(stored: Stored, ask: AddResults, *, patient_key: str, input_id: int)
     if ask.whole and _outdated(stored, ask.results):
         return found
     told: set[str] = set()
-    for result in sorted(ask.results, key=attrgetter("untimed")):  # those with a time first, in their order
+    times = Counter(map(attrgetter("base"), ask.results))
+    for result in sorted(ask.results, key=_is_untimed):  # those with a time first, in their order
         own = stored.setdefault(result.base, {})
-        identity = result.identity or _identity(own, result, patient_key, told)
+        identity = result.identity or _identity(own, result, patient_key, told, repeated=times[result.base] > 1)
         told.add(identity)
         if change := _change(own, identity, result, patient_key, input_id):
             own[identity] = change.row
@@ -44,6 +46,10 @@ def changes(stored: Stored, ask: AddResults, *, patient_key: str, input_id: int)
     if ask.whole:
         found += list(_no_longer_held(stored, ask.results, input_id))
     return found
+
+
+def _is_untimed(result: Result) -> bool:
+    return result.observed_at is None
 
 
 def _outdated(stored: Stored, results: Sequence[Result]) -> bool:
@@ -102,7 +108,7 @@ def _laid(identity: str, result: Result, patient_key: str, input_id: int) -> Poi
         "code": result.code,
         "value": result.value,
         "flags": result.flags,
-        "observed_at": result.observed_at,
+        "observed_at": result.observed_at or result.version_at,
         "available_at": result.available_at,
         "version_at": result.version_at,
         "sent_at": result.sent_at,
@@ -116,14 +122,14 @@ def _taken_back(old: Point, result: Result, input_id: int) -> Point:
     return {**old, **new, "value": None, "flags": FLAG_CORRECTED, "input_id": input_id}
 
 
-def _identity(own: Mapping[str, Point], result: Result, patient_key: str, told: set[str]) -> str:
+def _identity(own: Mapping[str, Point], result: Result, patient_key: str, told: set[str], *, repeated: bool) -> str:
     """The base alone; with the observation time where the base stands, or stood, more than once in one message.
 
     A number that comes again with another patient and another time was used again: it is another result.
     """
-    if not own and (result.untimed or not result.repeated):
+    if not own and (result.observed_at is None or not repeated):
         return result.base  # nearly every result
-    if result.untimed:
+    if result.observed_at is None:
         return _untimed(own, result, patient_key, told)
     timed = f"{result.base}@{result.observed_at.isoformat()}"
     plain = own.get(result.base)
@@ -131,7 +137,7 @@ def _identity(own: Mapping[str, Point], result: Result, patient_key: str, told: 
         return timed
     if plain and plain["observed_at"] == result.observed_at:
         return result.base
-    if result.repeated:
+    if repeated:
         return timed
     if plain is None or plain["patient_key"] == patient_key:
         return result.base
@@ -151,7 +157,7 @@ def _untimed(own: Mapping[str, Point], result: Result, patient_key: str, told: s
     if standing:
         return result.base if result.base in standing else ""
     free = result.base in theirs or result.base not in own
-    return result.base if free else f"{result.base}@{result.observed_at.isoformat()}"
+    return result.base if free else f"{result.base}@{result.version_at.isoformat()}"
 
 
 def _same(old: Point, row: Point) -> bool:

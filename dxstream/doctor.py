@@ -191,10 +191,9 @@ def _active(settings: Settings) -> set[str]:
 def _config(settings: Settings) -> Iterator[Row]:
     try:
         config = FeedsConfig(settings.config)
-        for name in ("dicom", "hl7", "fhir", "folder"):
-            config.feed(name)
+        config.check()
         read_servers(config.feed("fhir"), os.environ)
         there = (settings.config / "feeds.toml").exists()
         yield _either("feeds.toml", "none; every feed is in UTC and has no defaults", good=there, else_="note")
-    except (DxstreamError, ValueError) as error:
-        yield _row("feeds.toml", "missing", str(error))
+    except DxstreamError as error:
+        yield _row("config", "missing", str(error))

@@ -77,6 +77,8 @@ def wait_for_end() -> None:
 
 def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None:
     """Serve these feeds (``dicom``, ``hl7``, ``http``, ``folder``) behind one committer until asked to stop."""
+    config = FeedsConfig(settings.config)
+    config.check()
     database = open_database(settings)
     measures = Measures()
     ring = RingThread(Bell(settings.redis_url))
@@ -85,7 +87,6 @@ def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None
     apart = len(os.sched_getaffinity(0)) > 1  # on one core a second process only costs
     writer = WriteApart(database, slot=slot, window=window) if apart else None
     intake = Intake(database, ring, measures, slot=slot, window=window, writer=writer)
-    config = FeedsConfig(settings.config)
     identities = Identities(read_hash_key(settings.home, settings.hash_key), config.authorities)
     door = Door(intake=intake, store=ContentStore(content_folder(settings)), identities=identities, feeds=config)
     ring.start()

@@ -70,13 +70,13 @@ class Result:
     """One version of one result on the patient's timeline.
 
     ``base``: hash of (assigning authority, filler order, code, sub-id), or of a FHIR resource. ``identity``: of one result of
-    that resource; where it is empty the base identifies, and where ``repeated`` says that the base stands more than once in its
-    message, the observation time too. ``code``: the analyte's first LOINC code; ``value``: in the analyte's unit, None when
+    that resource; where it is empty the base identifies, and where that stands more than once in its message, the observation
+    time too. ``code``: the analyte's first LOINC code; ``value``: in the analyte's unit, None when
     the result was removed (OBX-11 D, W; ``entered-in-error``) or its correction cannot be read: whose and when it was then
     need not be told again. ``only_known``: without a value because there is none (yet): nothing is remembered of it where
     no value was. ``version_at`` orders the versions: an older one never replaces a newer. ``sent_at``: when its message was
     sent, which orders what ``version_at`` leaves open; where the laboratory gave no time of its own they are one.
-    ``untimed``: a removal that does not say when what it takes back was observed; ``observed_at`` only stands in for that.
+    ``observed_at``: None where a removal does not say when what it takes back was observed.
     ``flags``: see ``stream.points``.
     """
 
@@ -84,27 +84,41 @@ class Result:
     code: str
     value: float | None
     flags: int
-    observed_at: datetime
+    observed_at: datetime | None
     available_at: datetime
     version_at: datetime
     sent_at: datetime | None = None
     identity: str = ""
-    repeated: bool = False
     only_known: bool = False
-    untimed: bool = False
+
+
+#: A refused code is shown to at most so many characters.
+MOST_CODE = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedPoint:
+    """A result that was not taken. ``observed_at``: None where that cannot be told.
+
+    ``where``: its place in the protocol's own words, for the sender's answer alone: the ledger does not keep it.
+    """
+
+    code: str
+    reason: str
+    observed_at: datetime | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddResults:
     """Put results on the patient's timeline.
 
-    ``refused``: points that were not taken, as ``{"code", "reason", "observed_at"}``; the time is None where it cannot be told.
-    FHIR adds ``"where"``, for its answer alone. ``whole``: these are all results of their base; what an earlier version of it held
+    ``refused``: those that were not taken. ``whole``: these are all results of their base; what an earlier version of it held
     besides is taken back. ``why``: what is said of the input where no result has a value and nothing is taken back.
     """
 
     results: tuple[Result, ...]
-    refused: tuple[Mapping[str, Any], ...] = ()
+    refused: tuple[RefusedPoint, ...] = ()
     whole: bool = False
     why: str = ""
 
@@ -118,7 +132,7 @@ class Move:
     ``stay``: hash of the visit. ``intensive``: the new location is on the list of intensive care locations; None when
     no location was given. ``facts``: age and sex at the moment of the movement. ``recorded_at``: when it was put down, which
     orders the movements; None: now. ``person``: hash of birth date and sex, so that their correction is noticed.
-    ``repeated_hour``: ``at`` is a local time that stands twice, in the hour when summer time ends.
+    ``repeated_hour``: see ``stream.moments.Moment``, of ``at``.
     """
 
     kind: str
@@ -192,6 +206,11 @@ class Arrival:
     asks: tuple[Ask, ...] = ()
     not_used: str = ""
 
+    @property
+    def refused(self) -> tuple[RefusedPoint, ...]:
+        """The points of all its asks that are not taken."""
+        return tuple(point for ask in self.asks if isinstance(ask, AddResults) for point in ask.refused)
+
 
 class Whole(tuple[Arrival, ...]):
     """Arrivals that are committed together or not at all."""
@@ -204,8 +223,8 @@ class Receipt:
     """What became of an arrival: the answer that the sender may now be given.
 
     ``known``: this identity with this content was accepted before; ``conflict``: with other content, kept and flagged.
-    ``refused``: its points that were not taken when it was accepted, as ``{"code", "reason"}``: one that is known is not laid
-    anew, whatever its feed would make of it by now.
+    ``refused``: its points that were not taken when it was accepted: one that is known is not laid anew, whatever its feed would
+    make of it by now.
     """
 
     input_id: int
@@ -213,4 +232,14 @@ class Receipt:
     reason: str = ""
     known: bool = False
     conflict: bool = False
-    refused: tuple[Mapping[str, str], ...] = ()
+    refused: tuple[RefusedPoint, ...] = ()
+
+    def told(self, arrival: Arrival) -> list[RefusedPoint]:
+        """``refused``, each as in the arrival as it is read now, where that still has it: so with its place."""
+        left, told = list(arrival.refused), []
+        for point in self.refused:
+            same = next((one for one in left if (one.code, one.reason) == (point.code, point.reason)), None)
+            if same:
+                left.remove(same)
+            told.append(same or point)
+        return told

@@ -22,7 +22,7 @@ A fact that is not known is left out. Values are plain JSON.
 | ``not_connected`` | lab | LOINC codes that this installation has not seen for 7 days |
 | ``document_type`` | note | LOINC code of the document |
 | ``language`` | note | BCP 47 |
-| ``repeated_hour`` | scan, lab | True when the time of acquisition, or of the stay's origin, stands twice in autumn |
+| ``repeated_hour`` | scan, lab | True when the local time of acquisition, or of the stay's origin, stands twice or not at all |
 | ``defaults`` | all | names of the facts above that the feed's configuration supplied |
 """
 

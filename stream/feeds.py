@@ -5,9 +5,9 @@ Each may be missing; what is shipped then holds. docs/connect-a-feed.md describe
 """
 
 import codecs
-import csv
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from stream.errors import Refused
 from stream.labs import Analytes
 from stream.settings import BadSettingError
+from stream.table import read_rows
 
 SHIPPED = Path(__file__).parent
 
 #: Seconds of silence after which a series is complete, by DICOM Modality; ``quiet_seconds`` of a feed overrides it.
 QUIET_SECONDS = {"CT": 30.0, "MR": 60.0}
+
+#: The tables of ``feeds.toml``.
+_FEEDS = ("dicom", "hl7", "fhir", "folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +65,7 @@ class FeedConfig:
 
 
 class FeedsConfig:
-    """The whole ``config`` folder. Reads each file once, when it is first asked for."""
+    """The whole ``config`` folder. Reads each file once, when it is first asked for; ``check`` asks for all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,48 +77,61 @@ class FeedsConfig:
             self._feeds[name] = _feed_config(name, self._toml.get(name, {}))
         return self._feeds[name]
 
+    def check(self) -> None:
+        """Read all of it now; raises BadSettingError. Found at the first message, a fault in it would be that sender's."""
+        for name in _FEEDS:
+            self.feed(name)
+        _ = (self.authorities, self.intensive_locations, self.documents, self.local_codes, self.analytes)
+
     @cached_property
     def _toml(self) -> dict[str, Any]:
         path = self.folder / "feeds.toml"
-        return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as error:  # no UTF-8, or no TOML
+            raise BadSettingError(f"{path}: {error}") from error
 
     @cached_property
     def authorities(self) -> Mapping[str, str]:
         """``authorities.csv``: ``sent,authority`` → lower-case name as sent to the installation's name."""
-        return {row["sent"].strip().lower(): row["authority"].strip().lower() for row in self._rows("authorities.csv")}
+        return {sent.lower(): authority.lower() for sent, authority in self._pairs("authorities.csv", "sent", "authority")}
 
     @cached_property
     def intensive_locations(self) -> frozenset[str]:
         """Upper-case PV1-3.1 (or FHIR Location names) that are intensive care units: ``locations.csv``, ``location,kind``."""
-        kinds = {row["location"].strip().upper(): row["kind"].strip() for row in self._rows("locations.csv")}
+        kinds = {location.upper(): kind for location, kind in self._pairs("locations.csv", "location", "kind")}
         return frozenset(location for location, kind in kinds.items() if kind == "icu")
 
     @cached_property
     def documents(self) -> Mapping[str, str]:
         """Document types that are judged: code as sent (LOINC or local, upper case) → LOINC: ``documents.csv``, ``sent,loinc``."""
-        return {row["sent"].strip().upper(): row["loinc"].strip() for row in self._rows("documents.csv")}
+        return {sent.upper(): loinc for sent, loinc in self._pairs("documents.csv", "sent", "loinc")}
 
     @cached_property
     def local_codes(self) -> Mapping[str, str]:
         """Local result codes (upper case) → LOINC code: ``codes.csv``, ``sent,loinc``."""
-        return {row["sent"].strip().upper(): row["loinc"].strip() for row in self._rows("codes.csv")}
+        return {sent.upper(): loinc for sent, loinc in self._pairs("codes.csv", "sent", "loinc")}
 
     @cached_property
     def analytes(self) -> Analytes:
         """The shipped ``labs.csv`` with the operator's rows laid over it. Raises BadSettingError: no sender is at fault."""
-        try:
+        with _no_senders_fault():
             return Analytes.read(self.folder / "labs.csv")
-        except Refused as error:
-            raise BadSettingError(f"{error.where}: {error.reason}") from error
 
-    def _rows(self, name: str) -> list[dict[str, str]]:
-        """The shipped rows, then the operator's: a later row of the same key wins."""
-        rows: list[dict[str, str]] = []
-        for path in (SHIPPED / name, self.folder / name):
-            if path.exists():
-                with path.open(newline="", encoding="utf-8") as file:
-                    rows += csv.DictReader(file)
-        return rows
+    def _pairs(self, name: str, *columns: str) -> list[tuple[str, ...]]:
+        """These columns of the shipped rows, then of the operator's: a later row of the same key wins. Raises BadSettingError."""
+        paths = [path for path in (SHIPPED / name, self.folder / name) if path.exists()]
+        with _no_senders_fault():
+            return [tuple(row[column].strip() for column in columns) for path in paths for _, row in read_rows(path, *columns)]
+
+
+@contextmanager
+def _no_senders_fault() -> Iterator[None]:
+    """What is wrong with a table is the operator's to mend."""
+    try:
+        yield
+    except Refused as error:
+        raise BadSettingError(f"{error.where}: {error.reason}") from error
 
 
 def _feed_config(name: str, table: Mapping[str, Any]) -> FeedConfig:

@@ -10,8 +10,11 @@ POINT = np.dtype([("code", "S12"), ("minute", "<f4"), ("value", "<f4"), ("flags"
 FLAG_BELOW = 1  # the value is an upper bound: the result was "<value"
 FLAG_ABOVE = 2  # the value is a lower bound: the result was ">value"
 FLAG_PRELIMINARY = 4  # OBX-11 P, FHIR preliminary
-FLAG_REPEATED_HOUR = 8  # a local time that stands twice, in the hour when summer time ends
+FLAG_REPEATED_HOUR = 8  # a local time that stands twice as summer time ends, or not at all as it begins
 FLAG_CORRECTED = 16  # OBX-11 C, FHIR corrected or amended
+
+#: The comparator before a number → the flag of the value that then is the bound.
+COMPARED = {"<": FLAG_BELOW, "<=": FLAG_BELOW, ">": FLAG_ABOVE, ">=": FLAG_ABOVE}
 
 
 def encode_points(points: NDArray[np.void]) -> bytes:

@@ -10,7 +10,7 @@ from stream.keep import Keep, read_keep
 
 
 class BadSettingError(DxstreamError):
-    """A DXSTREAM_ variable holds what cannot be used."""
+    """A DXSTREAM_ variable, an option or a file of the folder ``config`` holds what cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from producers.door import Door
-from producers.hl7.parse import Taken, take_message
+from producers.hl7.parse import parse_message
 from producers.intake import Intake
+from stream.arrival import Arrival
 from stream.content import ContentStore
 from stream.feeds import FeedsConfig
 from stream.identity import Identities
@@ -89,13 +90,13 @@ def plain_door(folder: Path, **files: str) -> Door:
     return Door(intake=cast("Intake", None), store=ContentStore(folder / "content"), identities=identities, feeds=feeds)
 
 
-def take(door: Door, frame: bytes, *, now: datetime = NOW) -> Taken:
-    return take_message(frame, door=door, received_at=now)
+def take(door: Door, frame: bytes, *, now: datetime = NOW) -> Arrival:
+    return parse_message(frame, door=door, received_at=now)
 
 
 def asked(door: Door, frame: bytes, *, now: datetime = NOW) -> Any:
     """The only ask of a message."""
-    (ask,) = take(door, frame, now=now).arrival.asks
+    (ask,) = take(door, frame, now=now).asks
     return ask
 
 

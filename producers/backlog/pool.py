@@ -48,8 +48,9 @@ class Setup:
     in_place: bool
 
     def reader(self) -> FileReader:
-        """A reader with a door of its own, whose intake never starts."""
+        """A reader with a door of its own, whose intake never starts; raises BadSettingError."""
         feeds = OpenFeeds(self.config)
+        feeds.check()
         ring = RingThread(Bell(self.redis_url))
         door = Door(
             intake=Intake(Database(self.database_url), ring, Measures(), slot=""),

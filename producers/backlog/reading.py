@@ -22,8 +22,9 @@ from producers.fhir.file import parse_file
 from producers.fhir.origins import around_of_feed
 from producers.fhir.resource import check_object, parse_resource
 from producers.folder.note import note_arrival
+from producers.hl7.charset import split_batch
 from producers.hl7.frames import MOST_BYTES
-from producers.hl7.parse import parse_message, split_batch
+from producers.hl7.parse import parse_message
 from stream.arrival import Arrival, Whole
 from stream.content import Content
 from stream.errors import Refused, Temporary

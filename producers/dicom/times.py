@@ -2,25 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
+
+from stream.moments import MOST_AHEAD, Moment, moment_of
 
 #: Where the moment of acquisition is looked for after AcquisitionDateTime, the best first.
 _MOMENTS = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"), ("StudyDate", "StudyTime"))
-#: A clock this far ahead of ours is wrong, and its time is left out.
-_AHEAD = timedelta(minutes=5)
 
 #: TM: ``HHMMSS.FFFFFF``, from the right as little as is known; colons are of the old ACR-NEMA form.
 _TIME = re.compile(r"(\d\d):?(?:([0-5]\d)(?::?([0-5]\d|60)(?:\.(\d{1,6}))?)?)?")
 _OFFSET = re.compile(r"([+-])(\d\d)([0-5]\d)")
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """``at``: UTC. ``repeated_hour``: a local time that stands twice, in the hour when summer time ends; the first is taken."""
-
-    at: datetime
-    repeated_hour: bool = False
 
 
 def acquired(texts: Mapping[str, str], *, zone: tzinfo, received_at: datetime) -> Moment | None:
@@ -32,7 +23,7 @@ def acquired(texts: Mapping[str, str], *, zone: tzinfo, received_at: datetime) -
     moments += [_moment(texts.get(day, ""), texts.get(clock, ""), local) for day, clock in _MOMENTS]
     for moment in moments:
         if moment is not None:
-            return moment if moment.at <= received_at + _AHEAD else None
+            return moment if moment.at <= received_at + MOST_AHEAD else None
     return None
 
 
@@ -42,11 +33,10 @@ def _moment(day: str, clock: str, zone: tzinfo) -> Moment | None:
         return None
     hour, minute, second = int(at[1]), int(at[2] or 0), min(int(at[3] or 0), 59)
     try:
-        local = datetime(on.year, on.month, on.day, hour, minute, second, int((at[4] or "0").ljust(6, "0")), tzinfo=zone)
-        first, again = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+        fraction = int((at[4] or "0").ljust(6, "0"))
+        return moment_of(datetime(on.year, on.month, on.day, hour, minute, second, fraction, tzinfo=zone))
     except (ValueError, OverflowError):  # hour 24 and more; the first or last day of all
         return None
-    return Moment(first, repeated_hour=first < again)
 
 
 def date_of(text: str) -> date | None:

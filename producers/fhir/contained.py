@@ -1,9 +1,8 @@
 """The Observations that a DiagnosticReport contains → results. A version of the report is the whole of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from producers.fhir.around import Around
 from producers.fhir.document import CANCELLED
@@ -11,11 +10,8 @@ from producers.fhir.elements import Element, codings, element, elements, resourc
 from producers.fhir.observation import read_results
 from producers.fhir.patient import Person, read_person
 from producers.fhir.times import first_moment, last_updated
-from stream.arrival import AddResults, Result
+from stream.arrival import MOST_CODE, AddResults, RefusedPoint, Result
 from stream.errors import Refused
-
-#: A refused code is shown to at most so many characters.
-_CODE_LENGTH = 40
 
 _NOT_NAMED = "the report does not name it as a result"
 
@@ -72,7 +68,8 @@ def _read_each(report: Element, person: Person, around: Around) -> Iterator[AddR
             results = _read(one, report, person, around)
         except Refused as error:
             code = next((code for _, code in codings(element(one, "code"))), "")
-            results = AddResults(results=(), refused=({"code": code[:_CODE_LENGTH], "reason": error.reason, "where": error.where},))
+            point = RefusedPoint(code=code[:MOST_CODE], reason=error.reason, where=error.where)
+            results = AddResults(results=(), refused=(point,))
         if isinstance(results, str):
             continue
         if named and f"#{text(one, 'id')}" not in named:
@@ -88,8 +85,8 @@ def _named(report: Element) -> set[str]:
     return {text(reference, "reference") for one, name in ((report, "result"), *inner) for reference in elements(one, name)}
 
 
-def _unnamed(result: Result) -> Mapping[str, Any]:
-    return {"code": result.code, "reason": _NOT_NAMED, "observed_at": result.observed_at, "where": "Observation"}
+def _unnamed(result: Result) -> RefusedPoint:
+    return RefusedPoint(code=result.code, reason=_NOT_NAMED, observed_at=result.observed_at, where="Observation")
 
 
 def _read(one: Element, report: Element, person: Person, around: Around) -> AddResults | str:
@@ -102,6 +99,6 @@ def _read(one: Element, report: Element, person: Person, around: Around) -> AddR
     return read_results({**outer, **inner, "id": ""}, owner, around)  # its id holds inside its report alone
 
 
-def _inside(point: Mapping[str, Any], place: int) -> Mapping[str, Any]:
+def _inside(point: RefusedPoint, place: int) -> RefusedPoint:
     """A refused point with its FHIRPath as seen from the report."""
-    return {**point, "where": f"DiagnosticReport.contained[{place}]{point['where'].removeprefix('Observation')}"}
+    return replace(point, where=f"DiagnosticReport.contained[{place}]{point.where.removeprefix('Observation')}")

@@ -42,7 +42,7 @@ def read_document(document: Element, person: Person, around: Around) -> NoteAsks
     if not words:
         return why
     names = ("date", "indexed", "created")
-    acquired = first_moment(document, names, around.feed.time_zone) or _created(attachments, around)
+    acquired = first_moment(document, names, around.feed.time_zone, around.received_at) or _created(attachments, around)
     known = {facts.DOCUMENT_TYPE: loinc, **_language(document, attachments)}
     available = text(document, "docStatus") not in _UNRELEASED
     note = _note(document, person, around, words=words, case_key=case_key, known=known, acquired=acquired, available=available)
@@ -65,7 +65,7 @@ def read_report(report: Element, person: Person, around: Around) -> NoteAsks | s
     words = words or clean_text(text(report, "conclusion"))
     if not words:
         return why
-    acquired = first_moment(report, ("effectiveDateTime", "issued"), around.feed.time_zone)
+    acquired = first_moment(report, ("effectiveDateTime", "issued"), around.feed.time_zone, around.received_at)
     known = {facts.DOCUMENT_TYPE: loinc, **_language(report, attachments)}
     available = status not in _UNRELEASED
     note = _note(report, person, around, words=words, case_key=case_key, known=known, acquired=acquired, available=available)
@@ -138,7 +138,7 @@ def _listed_type(concept: Element, around: Around) -> str:
 
 
 def _created(attachments: list[Element], around: Around) -> datetime | None:
-    found = (first_moment(attachment, ("creation",), around.feed.time_zone) for attachment in attachments)
+    found = (first_moment(attachment, ("creation",), around.feed.time_zone, around.received_at) for attachment in attachments)
     return next((moment for moment in found if moment), None)
 
 

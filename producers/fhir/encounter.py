@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from producers.fhir.around import Around
 from producers.fhir.elements import Element, codings, element, elements, required_text, resource_id, text
 from producers.fhir.patient import Person, read_facts
-from producers.fhir.times import Moment, first_moment, last_updated, moment_or_none
+from producers.fhir.times import first_moment, last_updated, moment_or_none
 from stream.arrival import Move, TellCourse
+from stream.moments import Moment
 
 #: Encounter.class of a stay in hospital: v3-ActCode, and the words that DSTU2 used.
 _INPATIENT = {"IMP", "ACUTE", "NONAC", "INPATIENT"}
@@ -72,9 +73,9 @@ def _no_stay(encounter: Element, status: str) -> str:
 def _moves(encounter: Element, places: list[_Place], stay: str, person: Person, around: Around) -> Iterator[Move]:
     kind = "admit"
     for place in places:
-        at, doubtful = place.since.at, place.since.repeated_hour
+        at, repeated_hour = place.since.at, place.since.repeated_hour
         known = read_facts(person.patient, around.feed, at)
-        yield Move(kind=kind, stay=stay, at=at, intensive=place.intensive, facts=known, repeated_hour=doubtful)
+        yield Move(kind=kind, stay=stay, at=at, intensive=place.intensive, facts=known, repeated_hour=repeated_hour)
         kind = "transfer"
     ended = first_moment(element(encounter, "period"), ("end",), around.feed.time_zone)
     if places and ended and text(encounter, "status") == "finished":

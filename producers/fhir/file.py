@@ -5,11 +5,12 @@ from datetime import datetime
 
 from producers.door import Door
 from producers.fhir.around import Around
-from producers.fhir.bundle import parse_bundle, read_entries
-from producers.fhir.elements import Element, canonical, read_json, resource_type, sha256, text
+from producers.fhir.bundle import Parsed, parse_bundle, read_entries
+from producers.fhir.elements import Element, canonical, read_json, resource_type, text
 from producers.fhir.gzipped import unzip
 from producers.fhir.origins import around_of_feed
 from producers.fhir.resource import check_object, parse_resource
+from producers.refused_part import refused_part
 from stream.arrival import Arrival, Whole
 from stream.errors import Refused
 
@@ -41,7 +42,7 @@ def parse_file(raw: bytes, name: str, *, door: Door, received_at: datetime, feed
     refused = [one for _, one in parsed if isinstance(one, Refused)]
     if len(refused) == len(parsed):
         raise refused[0] if refused else Refused(_NOTHING)
-    return [refused_arrival(content, one, around) if isinstance(one, Refused) else one for content, one in parsed]
+    return [parsed_arrival(content, one, around) for content, one in parsed]
 
 
 def _parse_transaction(bundle: Element, around: Around) -> Whole:
@@ -55,7 +56,7 @@ def _parse_transaction(bundle: Element, around: Around) -> Whole:
     return Whole(arrivals)
 
 
-def _try_line(line: bytes, around: Around) -> Arrival | Refused:
+def _try_line(line: bytes, around: Around) -> Parsed:
     try:
         resource = check_object(read_json(line))
         return parse_resource(resource, around)
@@ -63,13 +64,8 @@ def _try_line(line: bytes, around: Around) -> Arrival | Refused:
         return error
 
 
-def refused_arrival(content: bytes, error: Refused, around: Around) -> Arrival:
-    """A refused part of a file of which the rest was taken: kept with the reason, so that nothing is passed over."""
-    digest = sha256(content)
-    return Arrival(
-        feed=around.way,
-        identity=f"fhir:refused:{digest}",
-        sender_id=digest[:16],
-        content=around.door.store.put(content),
-        not_used=f"refused: {error.reason}",
-    )
+def parsed_arrival(content: bytes, parsed: Parsed, around: Around) -> Arrival:
+    """What was parsed of ``content``, a refusal as an arrival that says so."""
+    if isinstance(parsed, Refused):
+        return refused_part(around.door.store.put(content), parsed, feed=around.way, protocol="fhir")
+    return parsed

@@ -1,14 +1,13 @@
 """Observation → results on the patient's timeline: codes, values, units, versions; components are results of their own."""
 
 from datetime import datetime
-from typing import Any
 
 from producers.fhir.around import Around
 from producers.fhir.elements import LOINC, Element, codings, element, elements, required_text, resource_id
 from producers.fhir.patient import Person
 from producers.fhir.times import effective, first_moment, last_updated
 from producers.fhir.value import convert, read_value
-from stream.arrival import AddResults, Result
+from stream.arrival import AddResults, RefusedPoint, Result
 from stream.errors import Refused
 from stream.points import FLAG_CORRECTED, FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
 
@@ -70,14 +69,14 @@ class _Reader:
 
     def read(self, parts: list[tuple[str, Element]]) -> AddResults | str:
         results: list[Result] = []
-        refused: list[dict[str, Any]] = []
+        refused: list[RefusedPoint] = []
         for sent, part in parts:
             code = self.around.door.feeds.analytes.canonical(sent)
             try:
                 result = self._valued(sent, code, part)
             except Refused as error:
                 at, where = self._observed_or_none(), self._where(part)
-                refused.append({"code": code, "reason": error.reason, "observed_at": at, "where": where})
+                refused.append(RefusedPoint(code=code, reason=error.reason, observed_at=at, where=where))
                 result = None
             results += [result] if result else self._taken_back(code, part)
         if not results and not refused:
@@ -90,7 +89,7 @@ class _Reader:
         """A resource that was taken back or corrected may have held what it no longer names: None for any other."""
         if not self.name or not self.takes_back:
             return None
-        nothing = self._result("", "", None, 0, self.version_at, only_known=not self.removed)
+        nothing = self._result("", "", None, 0, None, only_known=not self.removed)
         return AddResults(results=(nothing,), whole=True)
 
     def _valued(self, sent: str, code: str, part: Element) -> Result | None:
@@ -106,13 +105,13 @@ class _Reader:
         """Without a value that can be read, what an earlier version said is taken back."""
         if not self.name and not self.removed:
             return []
-        at = self._observed_or_none() or self.version_at  # a removal needs no time of its own
+        at = self._observed_or_none()  # a removal needs no time of its own
         return [self._result(code, self._component(code, part), None, 0, at, only_known=not self.takes_back)]
 
     def _result(
-        self, code: str, component: str, value: float | None, flags: int, at: datetime, *, only_known: bool = False
+        self, code: str, component: str, value: float | None, flags: int, at: datetime | None, *, only_known: bool = False
     ) -> Result:
-        base = self._digest() if self.name else self._unnamed(code, at)
+        base = self._digest() if self.name else self._unnamed(code, at or self.version_at)
         return Result(
             base=base,
             identity=(self._digest(component) if component else base) if self.name else "",

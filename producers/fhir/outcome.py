@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from stream.arrival import AddResults, Arrival, Receipt
+from stream.arrival import Arrival, Receipt
 from stream.errors import OutOfSpace, Refused, Temporary, Unsupported
 
 #: No more issues than this are named in one answer.
@@ -60,10 +60,6 @@ def issues_of(arrival: Arrival, receipt: Receipt, *, place: int | None = None) -
 
 
 def _warnings(arrival: Arrival, receipt: Receipt, place: int | None) -> Iterator[Issue]:
-    """The places are those of the resource as it is read now: the ledger does not keep them."""
-    points = [point for ask in arrival.asks if isinstance(ask, AddResults) for point in ask.refused]
-    places = {(point["code"], point["reason"]): point.get("where", "") for point in points}
-    for one in receipt.refused:
-        where = places.get((one["code"], one["reason"]), "")
-        words = f"refused point {one['code']}: {one['reason']}"
-        yield issue("warning", "value", words, _expression(where, place) if where else "")
+    for one in receipt.told(arrival):
+        words = f"refused point {one.code}: {one.reason}"
+        yield issue("warning", "value", words, _expression(one.where, place) if one.where else "")

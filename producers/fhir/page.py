@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from producers.fhir.around import Around, AttachmentAwayError, Fetched, local_name
 from producers.fhir.bundle import parse_entry, resources_beside
 from producers.fhir.elements import Element, canonical, resource_type, sha256
-from producers.fhir.file import refused_arrival
+from producers.fhir.file import parsed_arrival
 from producers.fhir.times import last_updated
 from stream.arrival import Arrival
-from stream.errors import Refused
 
 #: So long may the attachments of one page take, in seconds; those that are left wait for the next poll.
 ATTACHMENTS_SECONDS = 120.0
@@ -35,21 +34,18 @@ def parse_page(resources: Sequence[Element], kind: str, around: Around, seen: Co
     arrivals: list[Arrival] = []
     held = 0
     for entry, resource in zip(entries, resources, strict=True):
-        digest = sha256(canonical(resource))
+        content = canonical(resource)
+        digest = sha256(content)
         if resource_type(resource) != kind or digest in seen:
             continue
         try:
-            arrivals.append(_parse(entry, around if time.monotonic() < late else replace(around, fetch=_fetch_later)))
+            parsed = parse_entry(entry, around if time.monotonic() < late else replace(around, fetch=_fetch_later))
+            arrivals.append(parsed_arrival(content, parsed, around))
         except AttachmentAwayError:
             held += 1
         else:
             fresh[digest] = last_updated(resource, around.feed.time_zone, around.received_at) or datetime.now(UTC)
     return Page(arrivals=arrivals, fresh=fresh, held=held)
-
-
-def _parse(entry: Element, around: Around) -> Arrival:
-    parsed = parse_entry(entry, around)
-    return refused_arrival(canonical(entry["resource"]), parsed, around) if isinstance(parsed, Refused) else parsed
 
 
 def _fetch_later(address: str, source: str, kind: str) -> Fetched | None:

@@ -2,26 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from producers.fhir.elements import Element, element, text
 from stream.errors import Refused
-
-#: A moment that is later than this after its receipt is refused, or passed over: a clock is wrong.
-MOST_AHEAD = timedelta(minutes=5)
+from stream.moments import MOST_AHEAD, Moment, moment_of
 
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """``at``: UTC. ``repeated_hour``: a local time that stands twice, in the hour when summer time ends."""
-
-    at: datetime
-    repeated_hour: bool = False
 
 
 def read_moment(written: str, zone: ZoneInfo) -> Moment:
@@ -32,12 +21,9 @@ def read_moment(written: str, zone: ZoneInfo) -> Moment:
         raise Refused("no time as FHIR writes it")
     try:
         local = datetime.fromisoformat(written.upper())
-        if local.tzinfo is not None:
-            return Moment(local.astimezone(UTC))
-        first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        return moment_of(local if local.tzinfo else local.replace(tzinfo=zone))
     except (ValueError, OverflowError):
         raise Refused("no time that there is") from None
-    return Moment(first, repeated_hour=first < second)
 
 
 def moment_or_none(written: str, zone: ZoneInfo) -> Moment | None:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from producers.fhir.around import Around
 from producers.fhir.elements import Element, text
 from stream.errors import Refused
-from stream.points import FLAG_ABOVE, FLAG_BELOW
+from stream.points import COMPARED
 
 UCUM = "http://unitsofmeasure.org"
-
-_COMPARED = {"<": FLAG_BELOW, "<=": FLAG_BELOW, ">": FLAG_ABOVE, ">=": FLAG_ABOVE}
 
 #: A number as hospitals write it in a string: ``<5``, ``7.2 mmol/L``, ``12,5``; not ``1:128``, ``2-5`` or ``1,234``.
 _WRITTEN = re.compile(
@@ -49,9 +47,9 @@ def _quantity(quantity: Element) -> Value | None:
     code, unit = text(quantity, "code"), text(quantity, "unit")
     units = (code, unit) if text(quantity, "system") in (UCUM, "") else (unit, code)
     compared = text(quantity, "comparator")
-    if compared and compared not in _COMPARED:
+    if compared and compared not in COMPARED:
         raise Refused("unknown comparator")
-    flags = _COMPARED.get(compared, 0)
+    flags = COMPARED.get(compared, 0)
     number = quantity.get("value")
     if isinstance(number, str) and number.strip():
         value = _from_string(number.strip())
@@ -65,7 +63,7 @@ def _from_string(written: str) -> Value:
     match = _WRITTEN.fullmatch(written)
     if match is None:
         raise Refused("a titre" if re.fullmatch(r"\s*[<>]?=?\s*1\s*:\s*\d+\s*", written) else "not a number")
-    flags = _COMPARED.get(match["compared"] or "", 0)
+    flags = COMPARED.get(match["compared"] or "", 0)
     return Value(float(match["number"].replace(",", ".")), (match["unit"] or "",), flags)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from producers.hl7.message import Segment, Separators
-from producers.hl7.results import RefusedPoint
+from stream.arrival import RefusedPoint
 from stream.errors import Refused, Unsupported
 
 #: No answer names more points than this.
@@ -105,7 +105,7 @@ def read_header(frame: bytes) -> Header:
 def accepted(header: Header, frame: bytes, *, note: str = "", points: Sequence[RefusedPoint] = ()) -> bytes:
     """AA or CA; ``points`` were refused while the rest of the message was taken, ``note`` says why nothing is used."""
     text = note or (f"taken; {len(points)} points were refused" if points else "")
-    errors = [_error(header, point.where, point.reason, "W") for point in points[:MOST_WARNINGS]]
+    errors = [_error(header, point.where or "OBX", point.reason, "W") for point in points[:MOST_WARNINGS]]
     return _answer(header, frame, "A", text, errors)
 
 

@@ -14,8 +14,8 @@ from producers.hl7 import answer as hl7_answer
 from producers.hl7.answer import Header
 from producers.hl7.frames import END, MOST_BYTES, START, Frames, FrameTooLongError
 from producers.hl7.group import Group
-from producers.hl7.parse import NOT_ALLOWED, Taken, take_message
-from stream.arrival import Receipt
+from producers.hl7.parse import NOT_ALLOWED, parse_message
+from stream.arrival import Arrival, Receipt
 from stream.content import INLINE_BYTES
 from stream.errors import Refused, Temporary
 
@@ -45,7 +45,7 @@ class _Submitted:
 
     header: Header
     frame: bytes
-    taken: Taken | None = None
+    arrival: Arrival | None = None
     receipt: asyncio.Future[Receipt] | None = None
     error: Refused | Temporary | None = None
 
@@ -142,12 +142,12 @@ class Connection:
         header = hl7_answer.read_header(frame)
         if isinstance(taken, Temporary):
             return _Submitted(header, frame, error=taken)
-        return _Submitted(header, frame, taken, self._group.submit(taken.arrival))
+        return _Submitted(header, frame, taken, self._group.submit(taken))
 
-    def _take(self, frame: bytes) -> Taken | Refused | Temporary:
+    def _take(self, frame: bytes) -> Arrival | Refused | Temporary:
         try:
             self._door.store.check_space(len(frame))
-            return take_message(frame, door=self._door, received_at=datetime.now(UTC))
+            return parse_message(frame, door=self._door, received_at=datetime.now(UTC))
         except (Refused, Temporary) as error:
             return error
         except Exception as error:  # noqa: BLE001 - the loop's outer edge: a message that we cannot read must not block its channel
@@ -173,14 +173,14 @@ class Connection:
             raise submitted.error
         if submitted.error:
             return hl7_answer.refused(submitted.header, submitted.frame, submitted.error)
-        assert submitted.taken is not None
+        assert submitted.arrival is not None
         assert submitted.receipt is not None
         try:
             receipt = await submitted.receipt
         except Refused as refusal:
             return hl7_answer.refused(submitted.header, submitted.frame, refusal)
         note = receipt.reason if receipt.disposition == "not_used" and not receipt.refused else ""
-        return hl7_answer.accepted(submitted.header, submitted.frame, note=note, points=submitted.taken.told(receipt))
+        return hl7_answer.accepted(submitted.header, submitted.frame, note=note, points=receipt.told(submitted.arrival))
 
 
 def _place(error: Exception) -> str:

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from producers.door import Door
 from producers.hl7.charset import split_batch
-from producers.hl7.parse import as_kept, digest_of, parse_message
+from producers.hl7.parse import as_kept, parse_message
+from producers.refused_part import refused_part
 from stream.arrival import Arrival
 from stream.errors import Refused
 
@@ -23,7 +24,7 @@ def parse_file(content: bytes, *, door: Door, received_at: datetime, feed: str) 
         except Refused as error:
             told = _told(error, number, len(messages))
             refused.append(told)
-            arrivals.append(_refused_arrival(message, told, door, feed))
+            arrivals.append(refused_part(door.store.put(as_kept(message)), told, feed=feed, protocol="hl7"))
     if len(refused) == len(messages):
         raise refused[0]
     return arrivals
@@ -31,17 +32,3 @@ def parse_file(content: bytes, *, door: Door, received_at: datetime, feed: str) 
 
 def _told(error: Refused, number: int, of: int) -> Refused:
     return error if of == 1 else Refused(f"message {number} of {of}: {error.reason}", where=error.where)
-
-
-def _refused_arrival(message: bytes, error: Refused, door: Door, feed: str) -> Arrival:
-    """Kept with the reason, so that nothing is passed over; the same message taken later is another input."""
-    kept = as_kept(message)
-    digest = digest_of(kept)
-    place = f" ({error.where})" if error.where else ""
-    return Arrival(
-        feed=feed,
-        identity=f"hl7:refused:{digest}",
-        sender_id=digest[:16],
-        content=door.store.put(kept),
-        not_used=f"refused: {error.reason}{place}",
-    )

@@ -1,9 +1,10 @@
 """ADT: admissions, transfers, discharges and their undoing as movements of a stay; A40 as a merge."""
 
 from producers.hl7.reading import Reading
-from producers.hl7.times import Moment, first_moment, read_moment
+from producers.hl7.times import first_moment, read_moment
 from stream.arrival import Ask, Merge, Move
 from stream.errors import Refused
+from stream.moments import Moment
 
 #: Trigger event → kind of movement. A06 makes an outpatient an inpatient, A07 the reverse; A04 registers an outpatient.
 #: A06 is no admission, since PV1-44 then is the time of the outpatient's coming.
@@ -57,7 +58,7 @@ def _move(reading: Reading, kind: str, moment: Moment, intensive: bool | None) -
         facts=reading.facts_at(moment.at),
         recorded_at=reading.recorded_at,
         person=reading.person,
-        repeated_hour=moment.doubtful,
+        repeated_hour=moment.repeated_hour,
     )
 
 

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from producers.hl7.embedded import read_embedded
 from producers.hl7.message import Segment
+from producers.hl7.observation import REMOVED, WITHOUT_VALUE
 from producers.hl7.reading import Reading
-from producers.hl7.results import is_numeric
 from producers.hl7.times import first_moment
+from producers.hl7.values import is_numeric
 from producers.note_text import clean_text, is_note
 from stream import facts
 from stream.arrival import Ask, CancelNote, WriteNote
@@ -26,8 +27,6 @@ _WAITS = {"DI", "IN", "IP"}  # TXA-17, table 0271: dictated, incomplete, in prog
 _UNAVAILABLE = "UN"  # TXA-19, table 0273
 _DELETED = "CA"
 _TEXTS = {"TX", "FT", "ST"}
-_REMOVED = {"D", "W"}  # OBX-11, table 0085
-_WITHOUT_VALUE = {"X", "I", "N"}
 
 
 def read_document(reading: Reading, event: str) -> tuple[Ask | None, str]:
@@ -111,7 +110,7 @@ def _text(segments: Iterable[Segment]) -> tuple[str, str]:
 
 def _lines(segment: Segment) -> list[str]:
     kind = segment.text(2).upper()
-    if segment.text(11).upper() in _REMOVED | _WITHOUT_VALUE:
+    if segment.text(11).upper() in REMOVED | WITHOUT_VALUE:
         return []
     if kind in _TEXTS:
         return [segment.unescaped(one) for one in segment.repetitions(5)]
@@ -136,7 +135,7 @@ def read_texts(reading: Reading) -> tuple[list[Ask], str]:
     reason = ""
     for key, report in _reports(reading).items():
         text, why = _text(report.segments)
-        if all(segment.text(11).upper() in _REMOVED for segment in report.segments):
+        if all(segment.text(11).upper() in REMOVED for segment in report.segments):
             asks.append(CancelNote(case_key=key, version_at=report.version_at))
         elif not why:
             note = _note(reading, key, text, report.kind, report.written)

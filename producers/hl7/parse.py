@@ -3,21 +3,17 @@
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from producers.door import Door
-from producers.hl7.charset import split_batch
 from producers.hl7.message import Message, read_message
 from producers.hl7.moves import read_movement
 from producers.hl7.notes import NOT_LISTED, read_document, read_texts
 from producers.hl7.reading import Reading
-from producers.hl7.results import RefusedPoint, read_results
-from stream.arrival import Arrival, Ask, Receipt
+from producers.hl7.results import read_results
+from stream.arrival import Arrival, Ask
 from stream.errors import Unsupported
 from stream.feeds import FeedConfig
-
-__all__ = ["NOT_ALLOWED", "Taken", "parse_message", "split_batch", "take_message"]
 
 #: The feed whose table says what messages mean, and in which bare numbers are good.
 NAME = "hl7"
@@ -33,34 +29,7 @@ _EVENTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Taken:
-    """An arrival, and those of its points that were refused, with their places for the sender's answer."""
-
-    arrival: Arrival
-    refused: tuple[RefusedPoint, ...] = ()
-
-    def told(self, receipt: Receipt) -> list[RefusedPoint]:
-        """The points that were refused when the message was accepted: a known one may read otherwise by now.
-
-        Each with its place, or only the segment's name where it would no longer be refused.
-        """
-        left, told = list(self.refused), []
-        for point in receipt.refused:
-            code, reason = point["code"], point["reason"]
-            same = next((one for one in left if (one.code, one.reason) == (code, reason)), None)
-            if same:
-                left.remove(same)
-            told.append(same or RefusedPoint(code=code, reason=reason, where="OBX"))
-        return told
-
-
 def parse_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: datetime) -> Arrival:
-    """The arrival in one message; see ``take_message``."""
-    return take_message(frame, door=door, feed=feed, received_at=received_at).arrival
-
-
-def take_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: datetime) -> Taken:
     """Read one message of the types ADT, ORU^R01 and MDM, and make its bytes durable.
 
     An empty MSH-11 is read as P, an empty MSH-12 as any version; an ORU without a trigger event as R01, an ADT or MDM
@@ -73,9 +42,9 @@ def take_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: da
     kind, event = _supported(message)
     reading = Reading(message, NAME, config, door.feeds, door.identities, door.store, received_at)
     patient_key = reading.patient_key
-    asks, not_used, refused = _READERS[kind](reading, event)
+    asks, not_used = _READERS[kind](reading, event)
     kept = as_kept(frame)
-    arrival = Arrival(
+    return Arrival(
         feed=feed,
         identity=_identity(reading, kept),
         sender_id=message.control_id,
@@ -85,7 +54,6 @@ def take_message(frame: bytes, *, door: Door, feed: str = "hl7", received_at: da
         asks=tuple(asks),
         not_used="" if asks else not_used,
     )
-    return Taken(arrival=arrival, refused=tuple(refused))
 
 
 def _check_sender(message: Message, config: FeedConfig) -> None:
@@ -117,13 +85,8 @@ def as_kept(frame: bytes) -> bytes:
     return re.sub(rb"[\r\n]+", b"\r", frame.removeprefix(b"\xef\xbb\xbf").strip()) + b"\r"
 
 
-def digest_of(kept: bytes) -> str:
-    """Of a message as it is kept."""
-    return hashlib.sha256(kept.removesuffix(b"\r")).hexdigest()
-
-
 def _identity(reading: Reading, kept: bytes) -> str:
-    digest = digest_of(kept)
+    digest = hashlib.sha256(kept.removesuffix(b"\r")).hexdigest()
     message = reading.message
     if not message.control_id:
         return f"hl7:{digest}"
@@ -131,15 +94,15 @@ def _identity(reading: Reading, kept: bytes) -> str:
     return f"hl7:{sent}:{digest}"
 
 
-_Asked = tuple[list[Ask], str, list[RefusedPoint]]
+_Asked = tuple[list[Ask], str]
 
 
 def _read_oru(reading: Reading, _event: str) -> _Asked:
     """Numbers and texts of one message are both asked for in one arrival."""
-    added, refused = read_results(reading)
+    added = read_results(reading)
     texts, reason = read_texts(reading)
     asks = [*([added] if added else []), *texts]
-    return asks, reason or _nothing(reading), refused
+    return asks, reason or _nothing(reading)
 
 
 def _nothing(reading: Reading) -> str:
@@ -149,12 +112,12 @@ def _nothing(reading: Reading) -> str:
 
 def _read_mdm(reading: Reading, event: str) -> _Asked:
     ask, reason = read_document(reading, event)
-    return [ask] if ask else [], reason, []
+    return [ask] if ask else [], reason
 
 
 def _read_adt(reading: Reading, event: str) -> _Asked:
     ask, reason = read_movement(reading, event)
-    return [ask] if ask else [], reason, []
+    return [ask] if ask else [], reason
 
 
 _READERS: dict[str, Callable[[Reading, str], _Asked]] = {"ADT": _read_adt, "ORU": _read_oru, "MDM": _read_mdm}

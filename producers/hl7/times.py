@@ -1,20 +1,13 @@
-"""HL7 times (TS, DTM): with an offset as written, without one in the feed's own time zone.
-
-In the hour that a clock shows twice in autumn the first is taken and the moment is flagged. A time that the clock skips in
-spring is read with the offset from before the change, as if the clock had not been moved yet, and flagged likewise.
-"""
+"""HL7 times (TS, DTM): with an offset as written, without one in the feed's own time zone."""
 
 import calendar
 import re
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from stream.errors import Refused
-
-#: How far a sender's clock may run ahead.
-TOLERANCE = timedelta(minutes=5)
+from stream.moments import MOST_AHEAD, Moment, moment_of
 
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.(\d{1,6})\d*)?([+-]\d{4})?")
 _DATE = re.compile(r"(\d{4})(?:(\d\d)(\d\d)?)?(?:[+-]\d{4})?")
@@ -26,14 +19,6 @@ OLDEST = 150
 YEARS_ARE_ENOUGH = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """``at``: UTC. ``doubtful``: the local time stands twice, or not at all, on its day."""
-
-    at: datetime
-    doubtful: bool = False
-
-
 @lru_cache(maxsize=4096)
 def read_moment(text: str, zone: ZoneInfo) -> Moment:
     """Of a time to the minute or finer; raises Refused: a date without a time, not a time."""
@@ -43,8 +28,9 @@ def read_moment(text: str, zone: ZoneInfo) -> Moment:
     year, month, day, hour, minute, second = (int(number or 0) for number in match.groups()[:6])
     fraction, offset = match[7] or "", match[8]
     try:
-        local = datetime(year, month, day, hour, minute, second, int(fraction.ljust(6, "0")))  # noqa: DTZ001 - the zone follows
-        moment = Moment(local.replace(tzinfo=_offset(offset)).astimezone(UTC)) if offset else _in_zone(local, zone)
+        written_in = _offset(offset) if offset else zone
+        local = datetime(year, month, day, hour, minute, second, int(fraction.ljust(6, "0")), tzinfo=written_in)
+        moment = moment_of(local)
     except (ValueError, OverflowError) as error:
         raise Refused("not a time") from error
     if local.year < _EARLIEST_YEAR:
@@ -57,11 +43,6 @@ def _offset(written: str) -> timezone:
     return timezone(timedelta(minutes=minutes if written[0] == "+" else -minutes))
 
 
-def _in_zone(local: datetime, zone: ZoneInfo) -> Moment:
-    first, second = local.replace(tzinfo=zone, fold=0), local.replace(tzinfo=zone, fold=1)
-    return Moment(first.astimezone(UTC), doubtful=first.utcoffset() != second.utcoffset())
-
-
 def first_moment(texts: tuple[str, ...], zone: ZoneInfo, now: datetime) -> Moment | None:
     """The first of ``texts`` that is a time and not in the future; None when there is none."""
     for text in texts:
@@ -69,7 +50,7 @@ def first_moment(texts: tuple[str, ...], zone: ZoneInfo, now: datetime) -> Momen
             moment = read_moment(text, zone) if text else None
         except Refused:
             continue
-        if moment and moment.at <= now + TOLERANCE:
+        if moment and moment.at <= now + MOST_AHEAD:
             return moment
     return None
 

@@ -5,13 +5,20 @@ import re
 from producers.hl7.message import Segment
 from producers.hl7.reading import Reading
 from stream.errors import Refused
-from stream.points import FLAG_ABOVE, FLAG_BELOW
+from stream.points import COMPARED
 
 #: A number as it is written, with its comparator.
-NUMBER = re.compile(r"(<=?|>=?|=)?\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
+_NUMBER = re.compile(r"(<=?|>=?|=)?\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
 
 _RATIO = re.compile(r"\d+\s*[:/]\s*\d+")
-_BOUNDS = {"<": FLAG_BELOW, "<=": FLAG_BELOW, ">": FLAG_ABOVE, ">=": FLAG_ABOVE, "=": 0, "": 0}
+_BOUNDS = {**COMPARED, "=": 0, "": 0}
+_TEXTS = {"ST", "TX", "FT", ""}
+
+
+def is_numeric(segment: Segment) -> bool:
+    """NM and SN by their type (OBX-2); a text when it is a number."""
+    kind = segment.text(2).upper()
+    return kind in {"NM", "SN"} or (kind in _TEXTS and _NUMBER.fullmatch(segment.text(5)) is not None)
 
 
 def read_value(reading: Reading, segment: Segment, code: str) -> tuple[float, int]:
@@ -29,7 +36,7 @@ def read_value(reading: Reading, segment: Segment, code: str) -> tuple[float, in
 def _written(text: str) -> tuple[str, float]:
     if not text:
         raise Refused("no value")
-    match = NUMBER.fullmatch(text)
+    match = _NUMBER.fullmatch(text)
     if match is None:
         raise Refused("a ratio or a titre" if _RATIO.fullmatch(text) else "not a number")
     return match[1] or "", float(match[2])

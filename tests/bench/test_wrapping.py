@@ -117,7 +117,7 @@ def test_the_points_of_a_stay_are_those_of_the_offline_reader(door: Door, tmp_pa
     sample = challenge_sample([(row.time, row.parameter, row.value) for row in rows], Analytes.read())
     offline = {(point["code"].decode(), point["minute"], point["value"]) for point in decode_points(sample.contents[0])}
     assert online == offline
-    assert [point["reason"] for ask in asks for point in ask.refused] == ["outside the physical range"]
+    assert [point.reason for ask in asks for point in ask.refused] == ["outside the physical range"]
     assert len({one.base for ask in asks for one in ask.results}) == len(offline), "no result replaces another"
 
 

@@ -60,7 +60,7 @@ def watch(one: Installation, seconds: float) -> tuple[dict[str, Curve], list[str
     pids = {name: member.pid for name, member in one.crew.members.items()} | {
         "redis": one.redis.process.pid if one.redis.process else 0
     }
-    pids |= {f"{name}'s own {place}": pid for name in ("intake",) for place, pid in enumerate(children(pids[name]), start=1)}
+    pids |= {f"intake's own {place}": pid for place, pid in enumerate(children(pids["intake"]), start=1)}
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         for name, pid in pids.items():

@@ -11,7 +11,7 @@ from db.engine import Database
 from db.people import same_person
 from db.tables import cases, events, inputs, points
 from producers.door import Door
-from stream.arrival import AddResults, Arrival, JudgeNow, Merge, Move, Result, WriteNote
+from stream.arrival import AddResults, Arrival, JudgeNow, Merge, Move, RefusedPoint, Result, WriteNote
 from stream.content import Content
 from stream.errors import Refused
 from stream.points import FLAG_PRELIMINARY
@@ -86,7 +86,7 @@ def test_results_without_a_stay_are_kept_on_the_timeline(database: Database):
 
 
 def test_a_known_input_says_again_what_was_refused_of_it_and_nothing_is_laid_anew(database: Database):
-    refused = ({"code": "2951-2", "reason": "in the future"}, {"code": "2160-0", "reason": "no unit"})
+    refused = (RefusedPoint(code="2951-2", reason="in the future"), RefusedPoint(code="2160-0", reason="no unit"))
     first, twice = take(database, *[message("m1", AddResults(results=(), refused=refused))] * 2).receipts
     (again,) = take(database, message("m1", AddResults(results=(result("b", 1.0),)))).receipts
     assert (first.refused, twice.refused, again.refused) == (refused, refused, refused)
@@ -122,7 +122,7 @@ def test_a_cancelled_admission_leaves_no_origin(database: Database):
 
 
 def test_repeated_results_of_one_message_are_told_apart_by_their_time(database: Database):
-    two = (result("b", 1.0, repeated=True), result("b", 2.0, at=NOW + timedelta(hours=1), repeated=True))
+    two = (result("b", 1.0), result("b", 2.0, at=NOW + timedelta(hours=1)))
     take(database, message("m1", AddResults(results=two)))
     later = result("b", 5.0, at=NOW + timedelta(hours=1), version=NOW + timedelta(hours=9))
     take(database, message("m2", AddResults(results=(later,))))

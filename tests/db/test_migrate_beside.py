@@ -1,22 +1,23 @@
 """A migration beside a worker of the version before: what that writes with the first revision's tables goes in all the while."""
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 
 from db.claim import claim
 from db.engine import Database
 from db.leases import WorkerRow, enlist
-from db.migrate import alembic_config, revisions, upgrade
+from db.migrate import revisions, upgrade
 from db.report import status
 from db.save import save
 from stream.errors import Temporary
 from stream.event import Judged, Model, Predicted
 from stream.judgement import Finding, Judgement
+
+#: Both from the first revision on.
+pytestmark = pytest.mark.parametrize("earlier", ["0001"], indirect=True)
 
 
 class FirstVersion:
@@ -70,18 +71,8 @@ class FirstVersion:
             connection.execute(sa.update(workers).where(workers.c.id == worker).values(ended_at=moment))
 
 
-@pytest.fixture
-def first(database_url: str) -> Iterator[Database]:
-    """A database at the first revision."""
-    database = Database(database_url)
-    with database.write() as (connection, _):
-        command.upgrade(alembic_config(connection), "0001")
-    yield database
-    database.close()
-
-
-def test_what_the_version_before_writes_goes_in_before_during_and_after_a_migration(first: Database):
-    old = FirstVersion(first)
+def test_what_the_version_before_writes_goes_in_before_during_and_after_a_migration(earlier: Database):
+    old = FirstVersion(earlier)
     stop, wrong = threading.Event(), []
     written = 0
 
@@ -97,31 +88,31 @@ def test_what_the_version_before_writes_goes_in_before_during_and_after_a_migrat
 
     writing = threading.Thread(target=go_on)
     writing.start()
-    upgrade(first)
+    upgrade(earlier)
     stop.set()
     writing.join()
     assert wrong == []
-    here, newest = revisions(first)
+    here, newest = revisions(earlier)
     assert here == newest != "0001"
     old.accept(10_000)
-    with first.write() as (connection, now):
+    with earlier.write() as (connection, now):
         worker_id = enlist(connection, now, WorkerRow(name="new", device="cpu", host="h", pid=2, queues=""))
-    (event,) = claim(first, worker_id)
+    (event,) = claim(earlier, worker_id)
     finding = Finding(label="sick", probability=0.9, threshold=0.5, positive=True)
     verdict = Predicted(judgement=Judgement(findings=(finding,)), model=Model(name="m", version="1", digest="d"))
-    with first.write() as (connection, now):
+    with earlier.write() as (connection, now):
         assert save(connection, now, worker_id, [Judged(event=event, verdict=verdict)], device="cpu", slot="t") == {event.id}
         assert status(connection, now)["events"]["done"] == written + 1
 
 
-def test_no_migration_takes_away_or_tightens_what_the_version_before_knows(first: Database):
+def test_no_migration_takes_away_or_tightens_what_the_version_before_knows(earlier: Database):
     def columns() -> dict[tuple[str, str], bool]:
-        with first.read() as connection:
+        with earlier.read() as connection:
             found = sa.inspect(connection)
             return {(name, one["name"]): one["nullable"] for name in found.get_table_names() for one in found.get_columns(name)}
 
     before = columns()
-    upgrade(first)
+    upgrade(earlier)
     after = columns()
     assert {key: after.get(key) for key in before} == before
     needed = {key for key, nullable in after.items() if not nullable and key not in before}

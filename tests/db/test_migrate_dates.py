@@ -1,30 +1,21 @@
 """Versions dated ahead by a release that did not check their times, and what a migration makes of them."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from stay_samples import rows, sent, take
 
 from db.engine import Database
-from db.migrate import alembic_config, upgrade
+from db.migrate import upgrade
 from db.tables import cases, inputs, patients, points
 from stream.arrival import AddResults, Result
 
+#: The revision before the migration.
+pytestmark = pytest.mark.parametrize("earlier", ["0008"], indirect=True)
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 CAME, TOLD_AGAIN, AHEAD = NOW - timedelta(hours=9), NOW - timedelta(hours=3), NOW + timedelta(days=1800)
-
-
-@pytest.fixture
-def before(database_url: str) -> Iterator[Database]:
-    """A database at the revision before."""
-    database = Database(database_url)
-    with database.write() as (connection, _):
-        command.upgrade(alembic_config(connection), "0008")
-    yield database
-    database.close()
 
 
 def sodium(value: float, version_at: datetime) -> Result:
@@ -38,26 +29,26 @@ def lay(database: Database, version_at: datetime) -> None:
         connection.execute(sa.update(inputs).values(accepted_at=CAME))
 
 
-def test_a_correction_holds_against_a_version_that_was_dated_ahead(before: Database):
-    lay(before, AHEAD)
-    upgrade(before)
-    assert [row["version_at"] for row in rows(before, points)] == [CAME]
-    take(before, sent("m2", AddResults(results=(sodium(120, NOW),))))
-    assert [row["value"] for row in rows(before, points)] == [120]
+def test_a_correction_holds_against_a_version_that_was_dated_ahead(earlier: Database):
+    lay(earlier, AHEAD)
+    upgrade(earlier)
+    assert [row["version_at"] for row in rows(earlier, points)] == [CAME]
+    take(earlier, sent("m2", AddResults(results=(sodium(120, NOW),))))
+    assert [row["value"] for row in rows(earlier, points)] == [120]
 
 
-def test_a_value_that_was_told_again_keeps_its_version(before: Database):
-    lay(before, TOLD_AGAIN)
-    upgrade(before)
-    assert [row["version_at"] for row in rows(before, points)] == [TOLD_AGAIN]
+def test_a_value_that_was_told_again_keeps_its_version(earlier: Database):
+    lay(earlier, TOLD_AGAIN)
+    upgrade(earlier)
+    assert [row["version_at"] for row in rows(earlier, points)] == [TOLD_AGAIN]
 
 
-def test_a_point_whose_input_was_pruned_is_dated_by_the_migration(before: Database):
-    lay(before, AHEAD)
-    with before.write() as (connection, _):
+def test_a_point_whose_input_was_pruned_is_dated_by_the_migration(earlier: Database):
+    lay(earlier, AHEAD)
+    with earlier.write() as (connection, _):
         connection.execute(sa.delete(inputs))
-    upgrade(before)
-    (row,) = rows(before, points)
+    upgrade(earlier)
+    (row,) = rows(earlier, points)
     assert NOW <= row["version_at"] <= datetime.now(UTC)
 
 
@@ -66,14 +57,14 @@ def document(key: str, digest: str, version_at: datetime | None) -> dict[str, ob
     return {**row, "modality": "note", "lane": "routine", "facts": {}}
 
 
-def test_documents_and_patients_dated_ahead_are_set_back_and_no_others(before: Database):
+def test_documents_and_patients_dated_ahead_are_set_back_and_no_others(earlier: Database):
     told = [document("text", "d", AHEAD), document("cancelled", "", AHEAD), document("late cancel", "", TOLD_AGAIN)]
-    with before.write() as (connection, _):
+    with earlier.write() as (connection, _):
         connection.execute(sa.insert(cases), [*told, document("undated", "d", None)])
         known = [{"bare_key": key, "version_at": at, "seen_at": CAME} for key, at in (("a", AHEAD), ("b", TOLD_AGAIN), ("c", None))]
         connection.execute(sa.insert(patients), known)
-    upgrade(before)
-    dates = {row["case_key"]: row["version_at"] for row in rows(before, cases)}
+    upgrade(earlier)
+    dates = {row["case_key"]: row["version_at"] for row in rows(earlier, cases)}
     assert NOW <= dates.pop("cancelled") <= datetime.now(UTC)
     assert dates == {"text": CAME, "late cancel": TOLD_AGAIN, "undated": None}
-    assert {row["bare_key"]: row["version_at"] for row in rows(before, patients)} == {"a": CAME, "b": TOLD_AGAIN, "c": None}
+    assert {row["bare_key"]: row["version_at"] for row in rows(earlier, patients)} == {"a": CAME, "b": TOLD_AGAIN, "c": None}

@@ -11,7 +11,7 @@ from stay_samples import HOUR, ORIGIN, judge, judged_values, moved, quiet, resul
 from db.close import Closer
 from db.engine import Database
 from db.tables import analytes_seen, cases, events, inputs, movements
-from stream.arrival import AddResults, Arrival
+from stream.arrival import AddResults, Arrival, RefusedPoint
 from stream.content import ContentStore
 from stream.queues import Lane
 from stream.window import Window
@@ -126,7 +126,7 @@ def test_a_later_stat_promotes_an_event_that_waits(database: Database, store: Co
 
 def refused(hours: float | None, reason: str = "unknown unit") -> AddResults:
     at = None if hours is None else ORIGIN + hours * HOUR
-    return AddResults(results=(), refused=({"code": "2823-3", "reason": reason, "observed_at": at},))
+    return AddResults(results=(), refused=(RefusedPoint(code="2823-3", reason=reason, observed_at=at),))
 
 
 def test_refused_points_of_the_window_are_listed_whatever_else_their_message_held(database: Database, store: ContentStore):

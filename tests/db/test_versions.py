@@ -133,7 +133,7 @@ def test_what_has_no_value_any_more_is_taken_back(sqlite: Database):
 
 def test_a_cumulative_report_corrects_what_came_alone_before(sqlite: Database):
     lay(sqlite, "m1", potassium(9.9, 8))
-    lay(sqlite, "m2", potassium(4.1, 8, version=14, repeated=True), potassium(4.5, 13, version=14, repeated=True))
+    lay(sqlite, "m2", potassium(4.1, 8, version=14), potassium(4.5, 13, version=14))
     assert standing(sqlite) == [("p", 8.0, 4.1), ("p", 13.0, 4.5)]
     lay(sqlite, "m3", potassium(4.4, 13, version=15))
     assert standing(sqlite) == [("p", 8.0, 4.1), ("p", 13.0, 4.4)]

@@ -34,6 +34,12 @@ def test_an_empty_home_has_no_fault(tmp_path: Path):
     assert faults(settings_of(tmp_path)) == {}
 
 
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "codes.csv").write_text("code,loinc\nNATRIUM,2951-2\n")
+    assert "codes.csv: no column sent" in faults(settings_of(tmp_path))["config"]
+
+
 def test_a_port_that_is_taken_is_named_with_its_variable(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

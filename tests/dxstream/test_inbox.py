@@ -45,7 +45,7 @@ def test_an_hl7_file_means_what_the_same_message_means_over_mllp(desk: Door) -> 
         adt("A01", at="20250301110000").replace(b"JANE", b"J\xfcrg").replace(b"|F", b"|"),
     ):
         (filed,) = read(desk, "a.hl7", sent)
-        live = take(desk, sent, now=datetime.now(UTC)).arrival
+        live = take(desk, sent, now=datetime.now(UTC))
         assert (filed.feed, live.feed) == ("folder", "hl7")
         assert (filed.identity, filed.patient_key, filed.asks) == (live.identity, live.patient_key, live.asks)
 
@@ -61,7 +61,7 @@ def test_a_bare_number_in_an_hl7_file_is_the_patient_of_the_same_number_over_mll
     door = plain_door(tmp_path)
     bare = oru(result()).replace(b"^^^HOSP^MR", b"")
     (filed,) = read(door, "a.hl7", bare)
-    assert filed.patient_key == take(door, bare).arrival.patient_key
+    assert filed.patient_key == take(door, bare).patient_key
 
 
 def test_a_fhir_file_means_what_the_table_fhir_says_and_its_source_is_the_folders(tmp_path: Path) -> None:

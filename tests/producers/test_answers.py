@@ -16,7 +16,8 @@ from stream.errors import Temporary
 
 def note(door: Door, name: str) -> Arrival:
     text = door.store.put(f"text of {name}".encode())
-    return Arrival(feed="folder", identity=name, sender_id=name, content=text, asks=(WriteNote(case_key=name, text=text, facts={}),))
+    ask = WriteNote(case_key=name, text=text, facts={})
+    return Arrival(feed="folder", identity=name, sender_id=name, content=text, asks=(ask,))
 
 
 def kept(door: Door) -> list[str]:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from stream.feeds import FeedsConfig
 from stream.settings import BadSettingError, Settings
 
 
@@ -25,21 +24,3 @@ def test_a_port_that_is_none_is_named(port: str):
 def test_no_secret_is_shown():
     settings = Settings.from_environment({"DXSTREAM_DATABASE_URL": "postgresql://u:secret@h/d", "DXSTREAM_HTTP_TOKEN": "secret"})
     assert "secret" not in repr(settings)
-
-
-def test_a_feed_without_a_table_is_in_utc_and_has_no_defaults(tmp_path: Path):
-    feed = FeedsConfig(tmp_path).feed("hl7")
-    assert (feed.time_zone.key, dict(feed.defaults)) == ("UTC", {})
-
-
-@pytest.mark.parametrize("line", ['time_zone = "Mars/Olympus"', 'character_set = "klingon"'])
-def test_a_feed_setting_that_is_none_is_named(tmp_path: Path, line: str):
-    (tmp_path / "feeds.toml").write_text(f"[hl7]\n{line}\n")
-    with pytest.raises(BadSettingError, match=line.split(maxsplit=1)[0]):
-        FeedsConfig(tmp_path).feed("hl7")
-
-
-def test_the_operators_locations_are_added_to_the_shipped_ones(tmp_path: Path):
-    (tmp_path / "locations.csv").write_text("location,kind\nW12,icu\nMICU,ward\n")
-    assert "W12" in FeedsConfig(tmp_path).intensive_locations
-    assert "CCU" in FeedsConfig(tmp_path).intensive_locations

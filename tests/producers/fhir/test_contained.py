@@ -68,6 +68,14 @@ def test_a_contained_result_that_cannot_be_read_is_named_and_the_rest_of_its_rep
     assert warning["expression"] == ["DiagnosticReport.contained[0].status"]
 
 
+def test_two_contained_results_refused_for_one_reason_are_each_named(client, door):
+    contained = [observation(id=name, subject=None, effectiveDateTime=None) for name in ("o1", "o2")]
+    report = document(resourceType="DiagnosticReport", status="final", code=loinc("24323-8"), contained=contained)
+    _, *warnings = client.post("/fhir/DiagnosticReport", json=report).json()["issue"]
+    places = [f"DiagnosticReport.contained[{place}].value" for place in (0, 1)]
+    assert [one["expression"] for one in warnings] == [[place] for place in places]
+
+
 def test_a_report_that_was_taken_back_takes_back_what_it_contains(client, door):
     report = {
         "resourceType": "DiagnosticReport",

@@ -38,6 +38,17 @@ def test_a_base64_note_becomes_an_event_with_its_facts(client, door):
     assert event["acquired_at"].isoformat() == "2026-03-01T08:00:00+00:00"
 
 
+def test_a_date_that_is_still_to_come_is_no_time_of_writing(client, door):
+    ahead = attachment(NOTE) | {"creation": "2999-03-01T08:00:00Z"}
+    client.post("/fhir/DocumentReference", json=document(date="2999-03-01T08:00:00Z", content=[{"attachment": ahead}]))
+    report = {"resourceType": "DiagnosticReport", "status": "final", "code": loinc("11504-8"), "conclusion": NOTE}
+    report |= {"subject": document()["subject"], "issued": "2999-03-01T08:00:00Z"}
+    client.post("/fhir/DiagnosticReport", json=report)
+    found = rows(door, events)
+    assert [event["acquired_at"] for event in found] == [None, None]
+    assert all(event["as_of"] == event["received_at"] for event in found)
+
+
 def test_html_is_read_without_its_tags(client, door):
     html = "<html><head><style>p {}</style></head><body><p>Operative report:</p><p>appendectomy &amp; drainage</p></body></html>"
     assert strip_tags(html) == "Operative report:\nappendectomy & drainage"

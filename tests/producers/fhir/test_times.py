@@ -36,6 +36,7 @@ def test_what_is_no_full_time_is_refused(written):
 def test_the_repeated_hour_is_flagged():
     assert read_moment("2025-10-26T02:30:00", BERLIN).repeated_hour
     assert not read_moment("2025-10-26T02:30:00+02:00", BERLIN).repeated_hour
+    assert read_moment("2025-03-30T02:30:00", BERLIN).repeated_hour, "skipped in spring"
 
 
 @pytest.mark.parametrize(

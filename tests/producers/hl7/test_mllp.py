@@ -35,8 +35,8 @@ from hl7_sender import (
 from db import sqlite
 from db.tables import aliases, cases, events, inputs, movements, points, refusals
 from producers.door import Door
+from producers.hl7.charset import split_batch
 from producers.hl7.mllp import MllpFeed
-from producers.hl7.parse import split_batch
 from stream.points import FLAG_CORRECTED
 
 
@@ -524,7 +524,7 @@ def test_a_fault_of_our_own_is_answered_and_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise ValueError(CANARY_NAME)
 
-    monkeypatch.setattr("producers.hl7.connection.take_message", broken)
+    monkeypatch.setattr("producers.hl7.connection.parse_message", broken)
     answer = sender.ask(oru(result()))
     assert segment(answer, "MSA")[1:] == ["AE", "1", "it cannot be read"]
     assert CANARY_NAME not in caplog.text

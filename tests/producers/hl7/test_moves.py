@@ -108,7 +108,7 @@ def test_a_visit_is_one_over_hl7_and_fhir_under_one_authority(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("event", "reason"), [("A04", "nothing to judge in ADT^A04"), ("A31", "nothing to judge in ADT^A31")])
 def test_other_events_are_taken_and_not_used(desk: Door, event: str, reason: str) -> None:
-    arrival = take(desk, adt(event)).arrival
+    arrival = take(desk, adt(event))
     assert (arrival.asks, arrival.not_used) == ((), reason)
 
 
@@ -116,7 +116,7 @@ def test_an_update_gives_the_admission_anew(desk: Door) -> None:
     move = asked(desk, adt("A08", f44="20261120083000"))
     assert (move.kind, move.at.hour, move.recorded_at.hour, move.intensive) == ("correct_admit", 8, 10, None)
     assert asked(desk, adt("A08")).kind == "update"
-    assert take(desk, adt("A08", visit="")).arrival.not_used == "no visit to update"
+    assert take(desk, adt("A08", visit="")).not_used == "no visit to update"
 
 
 def test_a_corrected_birth_date_or_sex_is_noticed(desk: Door) -> None:
@@ -132,8 +132,8 @@ def test_a_movement_is_recorded_when_evn_says_else_msh(desk: Door) -> None:
 
 def test_a_merge_names_the_key_that_is_given_up(desk: Door) -> None:
     frame = message(header("ADT^A40"), "EVN|A40|20261120100000", patient("1^^^HOSP^MR"), "MRG|2^^^HOSP^MR")
-    arrival = take(desk, frame).arrival
-    old = take(desk, message(header("ADT^A31"), patient("2^^^HOSP^MR"))).arrival.patient_key
+    arrival = take(desk, frame)
+    old = take(desk, message(header("ADT^A31"), patient("2^^^HOSP^MR"))).patient_key
     assert arrival.asks == (Merge(other=old),)
     assert arrival.patient_key != old
 
@@ -141,13 +141,13 @@ def test_a_merge_names_the_key_that_is_given_up(desk: Door) -> None:
 @pytest.mark.parametrize("given_up", ["2", "2^^^HOSP", "2^^^^PI"])
 def test_what_mrg_leaves_out_is_as_in_pid_3(desk: Door, given_up: str) -> None:
     frame = message(header("ADT^A40"), "EVN|A40|20261120100000", patient("1^^^HOSP^PI"), f"MRG|{given_up}")
-    old = take(desk, message(header("ADT^A31"), patient("2^^^HOSP^PI"))).arrival.patient_key
+    old = take(desk, message(header("ADT^A31"), patient("2^^^HOSP^PI"))).patient_key
     assert asked(desk, frame) == Merge(other=old)
 
 
 def test_of_another_authority_mrg_takes_no_type_over(desk: Door) -> None:
     frame = message(header("ADT^A40"), "EVN|A40|20261120100000", patient("1^^^HOSP^PI"), "MRG|2^^^OTHER")
-    old = take(desk, message(header("ADT^A31"), patient("2^^^OTHER"))).arrival.patient_key
+    old = take(desk, message(header("ADT^A31"), patient("2^^^OTHER"))).patient_key
     assert asked(desk, frame) == Merge(other=old)
 
 

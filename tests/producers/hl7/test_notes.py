@@ -88,7 +88,7 @@ def test_an_unfinished_document_waits_to_be_released(desk: Door, fields: dict[st
 
 
 def test_a_document_type_that_is_not_on_the_list_is_not_used(desk: Door) -> None:
-    assert take(desk, mdm("T02", kind="XX")).arrival.not_used == "document type is not on the list"
+    assert take(desk, mdm("T02", kind="XX")).not_used == "document type is not on the list"
 
 
 def test_the_type_may_be_a_loinc_code_or_the_operators_own(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_type_may_be_a_loinc_code_or_the_operators_own(tmp_path: Path) -> No
 @pytest.mark.parametrize("text", ["see comment", "See attached report.", "SEE NOTE", "short", "", "."])
 def test_see_comment_is_no_note(desk: Door, text: str) -> None:
     assert not is_note(text)
-    assert take(desk, mdm("T02", text)).arrival.not_used == "not a note"
+    assert take(desk, mdm("T02", text)).not_used == "not a note"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_an_embedded_text_is_read(desk: Door, kind: str, encoding: str) -> None:
 
 def test_an_embedded_pdf_is_no_note(desk: Door) -> None:
     frame = mdm("T02", "") + b"OBX|1|ED|||^application^pdf^Base64^JVBERi0xLjQKJeLjz9MKJVBERi0xLjQKJeLjz9MK||||||F\r"
-    assert take(desk, frame).arrival.not_used == "an embedded document in PDF is not read"
+    assert take(desk, frame).not_used == "an embedded document in PDF is not read"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_an_embedded_pdf_is_no_note(desk: Door) -> None:
 def test_an_embedded_document_of_another_kind_is_not_used_and_named(desk: Door, kind: str, begins: str, reason: str) -> None:
     sent = base64.b64encode((begins + NOTE).encode()).decode()
     frame = mdm("T02", "") + f"OBX|1|ED|||^{kind}^Base64^{sent}||||||F\r".encode()
-    assert take(desk, frame).arrival.not_used == reason
+    assert take(desk, frame).not_used == reason
 
 
 @pytest.mark.parametrize("kind", ["TEXT^HTML", "text/html^", "TEXT^"])
@@ -164,11 +164,11 @@ def test_a_text_result_is_a_note_by_its_service_section(desk: Door) -> None:
 
 
 def test_a_text_of_another_type_is_not_used(desk: Door) -> None:
-    assert take(desk, oru(result(NOTE, "", "x^y^L", kind="TX"))).arrival.not_used == "document type is not on the list"
+    assert take(desk, oru(result(NOTE, "", "x^y^L", kind="TX"))).not_used == "document type is not on the list"
 
 
 def test_one_message_may_hold_numbers_and_a_text(desk: Door) -> None:
-    arrival = take(desk, oru(result(), order("F2"), result(NOTE, "", "18748-4^Report^LN", kind="TX"))).arrival
+    arrival = take(desk, oru(result(), order("F2"), result(NOTE, "", "18748-4^Report^LN", kind="TX")))
     assert [type(ask) for ask in arrival.asks] == [AddResults, WriteNote]
 
 

@@ -29,7 +29,7 @@ from stay_samples import take as commit
 from db.engine import Database
 from db.tables import points
 from producers.door import Door
-from stream.arrival import AddResults, Result
+from stream.arrival import AddResults, RefusedPoint, Result
 from stream.errors import Refused, Unsupported
 from stream.points import FLAG_ABOVE, FLAG_BELOW, FLAG_PRELIMINARY, FLAG_REPEATED_HOUR
 from stream.queues import Lane
@@ -47,7 +47,7 @@ def results(door: Door, *segments: str) -> tuple[Result, ...]:
 
 
 def refusals(door: Door, *segments: str) -> list[tuple[str, str]]:
-    return [(point["code"], point["reason"]) for point in asked(door, oru(*segments)).refused]
+    return [(point.code, point.reason) for point in asked(door, oru(*segments)).refused]
 
 
 def only(door: Door, *segments: str) -> Result:
@@ -60,22 +60,22 @@ def only(door: Door, *segments: str) -> Result:
 
 def test_one_number_of_two_authorities_is_two_patients(desk: Door) -> None:
     keys = {
-        take(desk, message(header("ORU^R01"), patient(f"4711^^^{whose}^MR"), order(), result())).arrival.patient_key
+        take(desk, message(header("ORU^R01"), patient(f"4711^^^{whose}^MR"), order(), result())).patient_key
         for whose in ("HOSP", "CLINIC", "&1.2.3&ISO", "")
     }
     assert len(keys) == 4
 
 
 def test_the_identifier_of_type_mr_counts_wherever_it_stands(desk: Door) -> None:
-    one = take(desk, message(header("ORU^R01"), patient("99^^^PAY^PI~4711^^^HOSP^MR"), order(), result())).arrival
-    other = take(desk, message(header("ORU^R01"), patient("4711^^^HOSP^MR"), order(), result())).arrival
+    one = take(desk, message(header("ORU^R01"), patient("99^^^PAY^PI~4711^^^HOSP^MR"), order(), result()))
+    other = take(desk, message(header("ORU^R01"), patient("4711^^^HOSP^MR"), order(), result()))
     assert one.patient_key == other.patient_key
 
 
 def test_the_feed_supplies_the_authority_that_a_sender_leaves_out(tmp_path: Path) -> None:
     door = plain_door(tmp_path, feeds_toml='[hl7]\nauthority = "HOSP"\n')
-    bare = take(door, message(header("ORU^R01"), patient("4711"), order(), result())).arrival
-    full = take(door, message(header("ORU^R01"), patient("4711^^^HOSP^MR"), order(), result())).arrival
+    bare = take(door, message(header("ORU^R01"), patient("4711"), order(), result()))
+    full = take(door, message(header("ORU^R01"), patient("4711^^^HOSP^MR"), order(), result()))
     assert bare.patient_key == full.patient_key
 
 
@@ -95,14 +95,14 @@ def test_a_message_of_two_patients_is_refused(desk: Door) -> None:
 def test_the_same_message_is_the_same_input_whatever_its_line_ends(desk: Door) -> None:
     frame = oru(result())
     lines = b"\xef\xbb\xbf" + frame.replace(b"\r", b"\r\n")
-    assert take(desk, frame).arrival.identity == take(desk, lines).arrival.identity
-    assert take(desk, frame).arrival.identity != take(desk, oru(result("141"))).arrival.identity
-    assert take(desk, frame).arrival.content.data == frame
+    assert take(desk, frame).identity == take(desk, lines).identity
+    assert take(desk, frame).identity != take(desk, oru(result("141"))).identity
+    assert take(desk, frame).content.data == frame
 
 
 def test_nothing_that_goes_on_names_the_patient(desk: Door) -> None:
     for frame in (oru(result()), adt("A01"), mdm("T02")):
-        arrival = take(desk, frame).arrival
+        arrival = take(desk, frame)
         shown = repr([arrival.identity, arrival.patient_key, arrival.sender_id, arrival.not_used, arrival.asks])
         assert CANARY_NUMBER not in shown
 
@@ -143,7 +143,7 @@ def test_an_unknown_unit_is_refused_and_named_while_the_rest_is_used(desk: Door)
     ask = asked(desk, oru(result(), result("1", "furlong", "2160-0^Creatinine^LN")))
     assert [one.code for one in ask.results] == ["2951-2"]
     at = datetime(2026, 11, 20, 11, tzinfo=UTC)
-    assert ask.refused == ({"code": "2160-0", "reason": "unknown unit", "observed_at": at},)
+    assert ask.refused == (RefusedPoint(code="2160-0", reason="unknown unit", observed_at=at, where="OBX^2^6"),)
 
 
 def test_the_refused_point_is_placed_for_the_answer(desk: Door) -> None:
@@ -307,9 +307,9 @@ def test_without_an_order_number_the_patient_and_the_time_identify(desk: Door) -
     assert bases[0] == bases[1] != bases[2]
 
 
-def test_one_analyte_twice_in_a_message_is_marked_as_repeated(desk: Door) -> None:
-    twice = results(desk, result(f14="202611201000"), result(f14="202611201030"), result(code="2823-3^K^LN", value="4"))
-    assert [one.repeated for one in twice] == [True, True, False]
+def test_one_analyte_twice_in_a_message_is_two_results(sqlite: Database, desk: Door) -> None:
+    earlier, later = result("139", f14="202611201000"), result("141", f14="202611201030")
+    assert standing(sqlite, desk, oru(earlier, later), oru(result("142", f14="202611201030", status="C"))) == [139, 142]
 
 
 @pytest.mark.parametrize("status", ["D", "W"])
@@ -328,13 +328,13 @@ def test_a_status_without_a_value_is_not_a_refused_point(desk: Door, status: str
     ask = asked(desk, oru(result(status=status)))
     assert [(one.value, one.only_known) for one in ask.results] == [(None, True)]
     assert ask.refused == ()
-    assert take(desk, oru(result(status=status, code="LOCAL^Something^L"))).arrival.asks == ()
+    assert take(desk, oru(result(status=status, code="LOCAL^Something^L"))).asks == ()
 
 
 def standing(database: Database, door: Door, *frames: bytes) -> list[float]:
     """The values that hold once these messages are committed, one after the other."""
     for frame in frames:
-        commit(database, take(door, frame).arrival)
+        commit(database, take(door, frame))
     return [row["value"] for row in rows(database, points) if row["value"] is not None]
 
 
@@ -413,7 +413,7 @@ def test_a_correction_that_can_be_read_again_brings_the_value_back(sqlite: Datab
 def test_a_remark_beside_a_value_takes_nothing_away(sqlite: Database, desk: Door) -> None:
     remark = result("slightly haemolysed", "", kind="ST", status="C")
     assert standing(sqlite, desk, oru(result("140", status="C"), remark)) == [140]
-    assert [one.repeated for one in results(desk, result("140", status="C"), remark)] == [False]
+    assert only(desk, result("140", status="C"), remark).value == 140
 
 
 def test_a_status_that_is_not_taken_is_named(desk: Door) -> None:
@@ -438,15 +438,15 @@ def test_the_placers_number_tells_results_apart_where_the_filler_gives_none(desk
 @pytest.mark.parametrize("where", ["f5", "f27"])
 def test_stat_is_read_from_obr(desk: Door, where: str) -> None:
     priority: dict[str, Any] = {where: {"f5": "S", "f27": "^^^^^S"}[where]}
-    assert take(desk, oru(order(**priority), result())).arrival.lane is Lane.STAT
-    assert take(desk, oru(result())).arrival.lane is Lane.ROUTINE
+    assert take(desk, oru(order(**priority), result())).lane is Lane.STAT
+    assert take(desk, oru(result())).lane is Lane.ROUTINE
 
 
 def test_stat_is_read_from_tq1_and_from_the_list_of_senders(tmp_path: Path) -> None:
     door = plain_door(tmp_path, feeds_toml='[hl7]\nstat_senders = ["POC"]\n')
-    assert take(door, oru(order(), "TQ1|1||||||||S", result())).arrival.lane is Lane.STAT
+    assert take(door, oru(order(), "TQ1|1||||||||S", result())).lane is Lane.STAT
     frame = message(header("ORU^R01", sender="POC|HOSP"), patient(), order(), result())
-    assert take(door, frame).arrival.lane is Lane.STAT
+    assert take(door, frame).lane is Lane.STAT
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ def test_stat_is_read_from_tq1_and_from_the_list_of_senders(tmp_path: Path) -> N
 )
 def test_stat_is_read_from_the_list_of_locations(tmp_path: Path, location: str, lane: Lane) -> None:
     door = plain_door(tmp_path, feeds_toml='[hl7]\nstat_locations = ["Shock", "ED"]\n')
-    assert take(door, oru(f"PV1|1|I|{location}", order(), result())).arrival.lane is lane
+    assert take(door, oru(f"PV1|1|I|{location}", order(), result())).lane is lane
 
 
 @pytest.mark.parametrize(
@@ -479,7 +479,7 @@ def test_what_is_not_supported_is_said_where_it_stands(desk: Door, msh: str, whe
     "msh", [header("ORU"), header("ORU^R01", f11=""), header("ORU^R01", version=""), header("ORU^R01", version="2.1")]
 )
 def test_what_old_senders_leave_out_is_tolerated(desk: Door, msh: str) -> None:
-    assert take(desk, message(msh, patient(), order(), result())).arrival.asks
+    assert take(desk, message(msh, patient(), order(), result())).asks
 
 
 def test_four_hundred_results_are_read_in_bounded_time(desk: Door) -> None:

@@ -37,15 +37,15 @@ def test_what_is_no_time_is_refused(sent: str) -> None:
 def test_the_repeated_hour_in_autumn_takes_the_first_and_is_flagged() -> None:
     moment = read_moment("20261025023000", BERLIN)
     assert moment.at == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
-    assert moment.doubtful
-    assert not read_moment("20261025023000+0100", BERLIN).doubtful
-    assert not read_moment("20261025033000", BERLIN).doubtful
+    assert moment.repeated_hour
+    assert not read_moment("20261025023000+0100", BERLIN).repeated_hour
+    assert not read_moment("20261025033000", BERLIN).repeated_hour
 
 
 def test_an_hour_that_does_not_exist_in_spring_is_read_by_the_old_offset_and_flagged() -> None:
     moment = read_moment("20260329023000", BERLIN)
     assert moment.at == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
-    assert moment.doubtful
+    assert moment.repeated_hour
 
 
 def test_the_first_usable_time_skips_dates_and_the_future() -> None:
