@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from servers import running_redis
 from worker_samples import send, worker_on
 
-from db.claim import claim
+from db.claim import Found, claim, find
 from db.engine import Database
 from db.leases import progress
 from db.migrate import upgrade
@@ -30,6 +31,7 @@ from stream.queues import ALL_QUEUES
 from stream.ring import Bell
 from worker.app import worker_app
 from worker.keeper import Keeper
+from worker.stages import Stages
 
 
 @pytest.fixture
@@ -135,6 +137,49 @@ def test_what_a_claim_leased_whose_answer_was_lost_is_judged_all_the_same(
     monkeypatch.setattr("worker.diagnose.claim", claim_and_lose)
     assert worker_on(database, ContentStore(tmp_path), redis_url).run() == 40
     assert set(states(database)) == {"done"}
+
+
+def test_what_is_judged_is_saved_though_the_bytes_of_the_batch_behind_it_cannot_be_had(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The store is away until the batch before is saved, or until it has been asked twenty times."""
+    send(sqlite, *["fine"] * 64)
+    asked, saved = iter(range(20)), []
+
+    def find_later(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, Found]:
+        saved.append("done" in states(sqlite))
+        if batch[0].id > 32 and not saved[-1] and next(asked, None) is not None:
+            raise Temporary("the content store cannot be read")
+        return find(database, store, batch)
+
+    monkeypatch.setattr("worker.diagnose.find", find_later)
+    monkeypatch.setattr("worker.diagnose.RETRY_SECONDS", 0.2)
+    assert worker_on(sqlite, ContentStore(tmp_path), redis_url).run() == 64
+    assert saved[-1]
+
+
+def test_a_deadline_is_that_of_one_try_and_not_of_an_outage(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    entered: list[str] = []
+
+    class Seen(Stages):
+        def at(self, stage: str) -> AbstractContextManager[None]:
+            entered.append(stage)
+            return super().at(stage)
+
+    send(sqlite, "fine")
+    worker, away = worker_on(sqlite, ContentStore(tmp_path), redis_url, stages=Seen()), iter([True, True])
+    write = sqlite.write
+
+    def sometimes(*, durable: bool = True) -> AbstractContextManager[Any]:
+        if "infer" in entered and next(away, False):
+            raise Temporary("the database cannot be used")
+        return write(durable=durable)
+
+    monkeypatch.setattr(sqlite, "write", sometimes)
+    assert worker.run() == 1
+    assert entered.count("save") == 3
 
 
 def test_suspects_are_tried_by_every_idle_worker_and_not_by_one_after_the_other(sqlite: Database, redis_url: str, tmp_path: Path):
