@@ -175,7 +175,7 @@ class Diagnosis:
         if not claimed:
             return Batch()
         self._pass_on(claimed)
-        self._tell_stage(claimed, "fetch")
+        self._make_sure(claimed)
         began = time.perf_counter()
         found = self._persist("fetch", lambda: find(self.database, self.store, claimed))
         if found is None:  # asked to stop while the database was away; the leases go back when the process ends
@@ -272,6 +272,14 @@ class Diagnosis:
         """More may wait than this worker took (behind suspects, the others): let the next idle one hear of it."""
         if len(claimed) > 1 or claimed[0].suspect:
             self.bell.ring(queue_name(claimed[-1].modality, claimed[-1].lane), [])
+
+    def _make_sure(self, claimed: Sequence[Event]) -> None:
+        """A claim does not wait for the disk. That of suspects is durable before anything of them is touched.
+
+        Else a machine that they bring down would forget that they were tried. The commit that tells their stage takes it along.
+        """
+        if any(event.suspect for event in claimed):
+            self._persist("fetch", lambda: self._set_stage("fetch"))
 
     def _tell_stage(self, batch: Sequence[Event], stage: str) -> None:
         """Before each stage of one that is alone say so in the ledger: if the process dies now, this is where."""

@@ -108,17 +108,19 @@ def test_a_worker_that_was_stopped_within_a_transaction_does_not_hold_up_the_kee
 def test_a_suspect_waits_for_the_database_and_is_not_taken_for_a_killer(sqlite: Database, redis_url: str, tmp_path: Path):
     send(sqlite, "fine")
     with sqlite.write() as (connection, _):
-        connection.execute(sa.update(events).values(suspect=True))
+        connection.execute(sa.update(events).values(suspect=True, crashes=1))
     worker = worker_on(sqlite, ContentStore(tmp_path), redis_url)
-    tell, refused = worker._set_stage, iter([True])
+    tell, told = worker._set_stage, []
 
     def sometimes(stage: str) -> None:
-        if next(refused, False):
+        told.append(stage)
+        if told.count(stage) == 1:
             raise Temporary("the database cannot be used")
         tell(stage)
 
     worker._set_stage = sometimes
     assert worker.run() == 1
+    assert told == ["fetch", "fetch", "prepare", "prepare", "infer", "infer"]
 
 
 def test_what_a_claim_leased_whose_answer_was_lost_is_judged_all_the_same(
@@ -182,10 +184,36 @@ def test_a_deadline_is_that_of_one_try_and_not_of_an_outage(
     assert entered.count("save") == 3
 
 
-def test_suspects_are_tried_by_every_idle_worker_and_not_by_one_after_the_other(sqlite: Database, redis_url: str, tmp_path: Path):
+@pytest.mark.parametrize("suspect", [True, False])
+def test_a_claim_of_suspects_alone_is_durable_before_anything_of_them_is_touched(
+    database: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suspect: bool
+):
+    send(database, *["fine"] * 6)
+    with database.write() as (connection, _):
+        connection.execute(sa.update(events).values(suspect=suspect))
+    worker = worker_on(database, ContentStore(tmp_path), redis_url)
+    write, durably = database.write, []
+
+    def seen(*, durable: bool = True) -> AbstractContextManager[Any]:
+        durably.append(durable)
+        return write(durable=durable)
+
+    def find_now(*arguments: Any) -> dict[int, Found]:
+        assert durably == [False, *[True] * suspect]
+        return find(*arguments)
+
+    monkeypatch.setattr(database, "write", seen)
+    monkeypatch.setattr("worker.diagnose.find", find_now)
+    assert worker.run() == 6
+
+
+@pytest.mark.parametrize("crashes", [0, 1])
+def test_suspects_are_tried_by_every_idle_worker_and_not_by_one_after_the_other(
+    sqlite: Database, redis_url: str, tmp_path: Path, crashes: int
+):
     send(sqlite, "fine", "fine too")
     with sqlite.write() as (connection, _):
-        connection.execute(sa.update(events).values(suspect=True))
+        connection.execute(sa.update(events).values(suspect=True, crashes=crashes))
     worker = worker_on(sqlite, ContentStore(tmp_path), redis_url)
     redis.Redis.from_url(redis_url).flushall()
     worker._take(suspects=True)
