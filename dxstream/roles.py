@@ -18,7 +18,7 @@ from db.slots import Slot
 from dxstream.home import content_folder
 from dxstream.metrics_server import Check, MetricsServer, serve_process
 from models.card import CARD_FILE, Card
-from models.catalogue import list_cards
+from models.catalogue import plain_cards
 from producers.door import Door
 from producers.intake import Intake
 from producers.writer_apart import WriteApart
@@ -49,7 +49,7 @@ def open_database(settings: Settings) -> Database:
     while True:
         try:
             upgrade(database)
-            rows = [card_row(card) for card in list_cards(settings.models)]
+            rows = [card_row(card) for card in plain_cards(settings.models)]
             with database.write() as (connection, now):
                 record_cards(connection, now, rows)
         except Temporary as error:
