@@ -28,6 +28,7 @@ from stream.feeds import FeedsConfig
 from stream.identity import Identities, read_hash_key
 from stream.metrics import Measures
 from stream.ring import Bell, RingThread
+from stream.rounds import one_round
 from stream.settings import BadSettingError, Settings
 from worker.device import parse_devices
 from worker.exposition import Ledger, keeper_ready
@@ -203,7 +204,8 @@ class _Reporter:
 
     def _run(self) -> None:
         while not self._stop.wait(WRITE_SECONDS):
-            self._write()
+            with one_round("the intake's reporter"):
+                self._write()
         self._write()
 
     def _write(self) -> None:
