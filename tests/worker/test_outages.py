@@ -22,7 +22,7 @@ from db.claim import Found, claim, find
 from db.engine import Database
 from db.leases import progress
 from db.migrate import upgrade
-from db.tables import events, workers
+from db.tables import contents, events, workers
 from dxstream.free_port import free_port
 from stream.content import ContentStore
 from stream.errors import Temporary
@@ -158,6 +158,21 @@ def test_what_is_judged_is_saved_though_the_bytes_of_the_batch_behind_it_cannot_
     monkeypatch.setattr("worker.diagnose.RETRY_SECONDS", 0.2)
     assert worker_on(sqlite, ContentStore(tmp_path), redis_url).run() == 64
     assert saved[-1]
+
+
+def test_a_file_that_the_disk_cannot_read_is_tried_again_later_and_its_batch_mates_are_judged(
+    sqlite: Database, redis_url: str, tmp_path: Path
+):
+    send(sqlite, "fine", "unreadable", "fine too")
+    unreadable = "unreadable".rjust(64, "0")
+    store = ContentStore(tmp_path / "content")
+    store.path(unreadable).parent.mkdir(parents=True)
+    store.path(unreadable).symlink_to("/proc/self/mem")  # EIO, as of a bad sector
+    with sqlite.write() as (connection, _):
+        connection.execute(sa.delete(contents).where(contents.c.digest == unreadable))
+    stop = iter([False] * 6)
+    assert worker_on(sqlite, store, redis_url, stopping=lambda: next(stop, True)).run() == 3
+    assert states(sqlite) == ["done", "waiting", "done"]
 
 
 def test_a_deadline_is_that_of_one_try_and_not_of_an_outage(
