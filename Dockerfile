@@ -37,6 +37,5 @@ RUN pip install -c src/constraints.txt -r requirements-worker.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl
 USER dxstream
-# What a batch has freed stays with the process (dxstream/up.py), in bytes.
-ENV DXSTREAM_HOME=/home/dxstream/data MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TOP_PAD_=67108864
+ENV DXSTREAM_HOME=/home/dxstream/data
 ENTRYPOINT ["dxstream"]

@@ -24,6 +24,7 @@ from models.intended import match
 from models.model import Model
 from stream.errors import NotJudged
 from stream.judgement import Judgement, Sample
+from worker.memory import keep_memory
 from worker.process import ready
 
 #: Beyond 16 no size is clearly faster than another (docs/decisions/0016).
@@ -39,6 +40,7 @@ Row = tuple[object, ...]
 
 def main(kind: str, listed: str, database: str, part: int) -> None:
     """Load, then judge until standard input ends."""
+    keep_memory()
     torch.set_num_threads(1)
     model = ready(match(list_cards(), kind, FACTS[kind]), "cpu", os.environ.get("DXSTREAM_RUNTIME", ""))
     paths = Path(listed).read_text().split()

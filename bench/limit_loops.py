@@ -18,8 +18,6 @@ from limit import TABLES
 from pacing import wait_until
 from processes import cpu_seconds, database_processes
 
-from dxstream.up import KEEP_MEMORY
-
 HERE = Path(__file__).parent
 #: Room for the numbers of 200,000 files, in bytes.
 PIPE_BYTES = 2**20
@@ -74,7 +72,7 @@ def started(kind: str, paths: Sequence[Path], url: str, folder: Path) -> Iterato
     loops = [
         subprocess.Popen(
             [sys.executable, HERE / "limit.py", kind, listed, database, str(part)],
-            stdin=numbers, stdout=way_out, env={**os.environ, "OMP_NUM_THREADS": "1", **KEEP_MEMORY},
+            stdin=numbers, stdout=way_out, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         for part in range(1, PROCESSES + 1)
     ]  # fmt: skip

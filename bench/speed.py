@@ -1,7 +1,8 @@
 """``make bench``: the limit, the whole system and Celery as first written, interleaved in one run; latencies; further rows.
 
 ``python bench/speed.py [--short] [--rounds 3] [--works scan,lab,note] [--databases sqlite,postgresql]
-[--parts drain,latency,further] [--out build/bench.json]``. Beside the JSON it leaves a picture of the latencies. Figures are
+[--parts drain,latency,further] [--designs limit,dxstream,celery] [--out build/bench.json]``. Each list may be shorter; the limit is
+always there, since every ratio and load is one to it. Beside the JSON it leaves a picture of the latencies. Figures are
 medians of the rounds. ``DXSTREAM_RUNTIME`` counts for the limit and the system alike, not for Celery.
 """
 
@@ -11,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,13 @@ from dxstream.up import Installation
 #: Files of each kind: as many as the figures ask for, and few for a first look.
 FULL = {"scan": 2000, "lab": 20_000, "note": 5000}
 SHORT = {"scan": 96, "lab": 1000, "note": 256}
+#: What may be asked for, by option; all of it unless told otherwise.
+LISTED = {
+    "works": ("scan", "lab", "note"),
+    "databases": ("sqlite", "postgresql"),
+    "parts": ("drain", "latency", "further"),
+    "designs": ("limit", "dxstream", "celery"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +73,11 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(document, indent=1) + "\n")
-    show_drain(document["drain"])
-    show_latency(document["latency"])
+    if document["drain"]:
+        show_drain(document["drain"])
     further.show(document["further"])
     if document["latency"]:
+        show_latency(document["latency"])
         draw(document["latency"], options.out.with_name(options.out.stem + "-latency.svg"))
 
 
@@ -83,7 +92,7 @@ def measure_all(place: Place, options: argparse.Namespace, document: dict[str, A
 def measure(place: Place, work: str, options: argparse.Namespace, document: dict[str, Any]) -> None:
     """One modality on one database: the drains of all designs in turn, then the latencies at loads of what the limit reached."""
     paths = write_inputs(work, place.folder / "inputs" / work, (SHORT if options.short else FULL)[work])
-    with designs(place, work, paths) as found:
+    with started(place, work, paths, options.designs) as found:
         rows = drain_rows(found, paths, options.rounds)
         document["drain"] += [{"work": work, "database": place.database, **row} for row in rows]
         if "latency" in options.parts:
@@ -95,16 +104,20 @@ def measure(place: Place, work: str, options: argparse.Namespace, document: dict
 
 
 @contextmanager
-def designs(place: Place, work: str, paths: Sequence[Path]) -> Iterator[dict[str, Design | Fed]]:
-    """The three, warm, by the names that the document has."""
+def started(place: Place, work: str, paths: Sequence[Path], names: Sequence[str]) -> Iterator[dict[str, Design | Fed]]:
+    """Those that were asked for, warm, by the names that the document has."""
+    found: dict[str, Design | Fed] = {}
     with ExitStack() as stack:
-        limit = stack.enter_context(limit_loops.started(work, paths, place.new_database(f"limit_{work}"), place.folder))
-        url, log = place.new_database(f"celery_{work}"), place.folder / "celery.log"
-        celery = stack.enter_context(celery_first.started(work, paths[0], url, place.broker, log))
-        system = System(place.installation, work)
-        system.drain(paths[: len(paths) // 8])  # statements are prepared, memory is there
-        limit.drain(paths[: len(paths) // 8])
-        yield {"limit": limit, "dxstream": system, "celery": celery}
+        url = place.new_database(f"limit_{work}")
+        found["limit"] = stack.enter_context(limit_loops.started(work, paths, url, place.folder))
+        if "dxstream" in names:
+            found["dxstream"] = System(place.installation, work)
+        for design in found.values():
+            design.drain(paths[: len(paths) // 8])  # statements are prepared, memory is there
+        if "celery" in names:
+            url, log = place.new_database(f"celery_{work}"), place.folder / "celery.log"
+            found["celery"] = stack.enter_context(celery_first.started(work, paths[0], url, place.broker, log))
+        yield found
 
 
 @contextmanager
@@ -123,16 +136,27 @@ def commit() -> str:
     return told.stdout.strip()
 
 
-def arguments() -> argparse.Namespace:
+def some_of(names: Sequence[str]) -> Callable[[str], list[str]]:
+    """Reads a list of some of these, by commas."""
+
+    def read(text: str) -> list[str]:
+        told = text.split(",")
+        if unknown := set(told) - set(names):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: none of {', '.join(names)}")
+        return told
+
+    return read
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    listed = {"works": "scan,lab,note", "databases": "sqlite,postgresql", "parts": "drain,latency,further"}
-    for name, default in listed.items():
-        parser.add_argument(f"--{name}", type=lambda text: text.split(","), default=default.split(","))
+    for name, all_of_it in LISTED.items():
+        parser.add_argument(f"--{name}", type=some_of(all_of_it), default=list(all_of_it), metavar=",".join(all_of_it))
     parser.add_argument("--rounds", type=int, default=0, help="3, or 1 of the short form")
     parser.add_argument("--short", action="store_true", help="few inputs, one round: says that all of it works, and little more")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     options.rounds = options.rounds or (1 if options.short else 3)
     return options
 

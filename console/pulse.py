@@ -16,6 +16,7 @@ from db.slots import read_slots
 from db.tally import read_tallies
 from stream.errors import Temporary
 from stream.queues import Modality
+from stream.rounds import one_round
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,8 @@ class Pulse:
             log.warning("the console's charts have a gap: %s", error)
 
     def _run(self) -> None:
-        self.look()
-        while not self._stop.wait(BEAT_SECONDS):
-            self.look()
+        while True:
+            with one_round("the console's pulse"):
+                self.look()
+            if self._stop.wait(BEAT_SECONDS):
+                return

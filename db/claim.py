@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from db.engine import Database
 from db.leases import progress
-from db.places import NotReadableError, Place, find_places
+from db.places import Place, find_places
 from db.rows import read_rows
 from db.tables import Utc, case_inputs, cases, contents, events, inputs
 from stream.content import ContentStore
-from stream.errors import Broken
+from stream.errors import Broken, NotReadableError
 from stream.event import Event
 from stream.queues import ALL_QUEUES
 

@@ -36,6 +36,11 @@ def want(connection: sa.Connection, now: datetime, prediction_ids: Iterable[int]
         connection.execute(insert.on_conflict_do_nothing(index_elements=["prediction_id"]), rows)
 
 
+def anything_wanted(connection: sa.Connection) -> bool:
+    """Whether any is asked for, by whomever."""
+    return connection.execute(sa.select(explanations_wanted.c.prediction_id).limit(1)).first() is not None
+
+
 def next_wanted(connection: sa.Connection, modalities: Sequence[str]) -> Said | None:
     """The oldest that is wanted, tried once more by this call; one that was tried too often is forgotten."""
     connection.execute(sa.delete(explanations_wanted).where(explanations_wanted.c.tries >= MOST_TRIES))

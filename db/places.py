@@ -9,11 +9,7 @@ import sqlalchemy as sa
 
 from db.tables import content_places
 from db.tally import insert_for
-from stream.errors import Broken, Temporary
-
-
-class NotReadableError(Temporary):
-    """One file that lies elsewhere cannot be read now; its event is tried again, and all others go on."""
+from stream.errors import Broken, NotReadableError
 
 
 @dataclass(frozen=True, kw_only=True)

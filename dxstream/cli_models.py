@@ -13,7 +13,7 @@ from db.engine import Database
 from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, main_errors, read_settings
 from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
-from models.card import BadCard, Card
+from models.card import Card
 from models.catalogue import find_card, list_cards
 from models.site import Site
 from stream.errors import DxstreamError
@@ -32,7 +32,7 @@ class CardType(click.ParamType[Card]):
         """The card, or a usage error."""
         try:
             return replace(find_card(value, Settings.from_environment().models), site=Site())
-        except BadCard as error:
+        except DxstreamError as error:
             self.fail(str(error), param, ctx)
 
 

@@ -23,7 +23,7 @@ from dxstream.doctor_machine import either as _either
 from dxstream.doctor_machine import row as _row
 from dxstream.home import content_folder, read_addresses
 from models.card import BadCard, check_files
-from models.catalogue import card_faults, list_cards
+from models.catalogue import card_faults, plain_cards
 from producers.fhir.servers import read_servers
 from stream.content import FREE_BYTES_WATERMARK, ContentStore
 from stream.errors import DxstreamError, Temporary
@@ -160,7 +160,7 @@ def _devices(settings: Settings) -> Iterator[Row]:
 def _models(settings: Settings) -> Iterator[Row]:
     for fault in card_faults(settings.models):
         yield _row("models", "missing", fault)
-    for card in list_cards(settings.models):
+    for card in plain_cards(settings.models):
         try:
             check_files(card)
             yield _row(f"model {card.name} {card.version}", "ok")
@@ -172,9 +172,9 @@ def _slow(settings: Settings) -> Iterator[Row]:
     """What must load torch, each in a process of its own."""
     if count_gpus():
         yield doctor_machine.torch_sees_gpu()
-    found = {card.digest for card in list_cards(settings.models)}
+    found = {card.digest for card in plain_cards(settings.models)}
     active = _active(settings) & found
-    yield from doctor_machine.golden_cases(settings, active or {card.digest for card in list_cards()})
+    yield from doctor_machine.golden_cases(settings, active or {card.digest for card in plain_cards()})
 
 
 def _active(settings: Settings) -> set[str]:

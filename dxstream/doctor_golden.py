@@ -10,10 +10,10 @@ from stream.errors import DxstreamError
 
 def try_cards(folder: str, digests: list[str]) -> list[dict[str, Any]]:
     """One row a card: its name and, when the golden case does not come out, why."""
-    from models.catalogue import list_cards, load  # noqa: PLC0415 - loads torch
+    from models.catalogue import load, plain_cards  # noqa: PLC0415 - loads torch
 
     found = []
-    for card in list_cards(Path(folder)):
+    for card in plain_cards(Path(folder)):
         if card.digest in digests:
             try:
                 load(card, "cpu").warm_up()

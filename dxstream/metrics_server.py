@@ -11,6 +11,9 @@ from prometheus_client.registry import Collector
 from stream.errors import Temporary
 from stream.settings import BadSettingError, Settings
 
+#: Whoever connects and says nothing, or takes nothing, for so long has no thread any more, in seconds.
+SILENT_SECONDS = 30.0
+
 #: What a check of readiness gives: None, or why not.
 Check = Callable[[], str | None]
 
@@ -68,6 +71,8 @@ def serve_process(settings: Settings, *more: Collector) -> MetricsServer | None:
 def _answerer(registry: CollectorRegistry, ready: Check) -> type[BaseHTTPRequestHandler]:
     class Answerer(BaseHTTPRequestHandler):
         """Three pages."""
+
+        timeout = SILENT_SECONDS
 
         def do_GET(self) -> None:  # the library's own name
             """Answer with the page, 503 when the database is away, 404 for any other path."""

@@ -18,7 +18,7 @@ from db.slots import Slot
 from dxstream.home import content_folder
 from dxstream.metrics_server import Check, MetricsServer, serve_process
 from models.card import CARD_FILE, Card
-from models.catalogue import list_cards
+from models.catalogue import plain_cards
 from producers.door import Door
 from producers.intake import Intake
 from producers.writer_apart import WriteApart
@@ -28,6 +28,7 @@ from stream.feeds import FeedsConfig
 from stream.identity import Identities, read_hash_key
 from stream.metrics import Measures
 from stream.ring import Bell, RingThread
+from stream.rounds import one_round
 from stream.settings import BadSettingError, Settings
 from worker.device import parse_devices
 from worker.exposition import Ledger, keeper_ready
@@ -49,7 +50,7 @@ def open_database(settings: Settings) -> Database:
     while True:
         try:
             upgrade(database)
-            rows = [card_row(card) for card in list_cards(settings.models)]
+            rows = [card_row(card) for card in plain_cards(settings.models)]
             with database.write() as (connection, now):
                 record_cards(connection, now, rows)
         except Temporary as error:
@@ -204,7 +205,8 @@ class _Reporter:
 
     def _run(self) -> None:
         while not self._stop.wait(WRITE_SECONDS):
-            self._write()
+            with one_round("the intake's reporter"):
+                self._write()
         self._write()
 
     def _write(self) -> None:

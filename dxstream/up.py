@@ -32,9 +32,6 @@ PATIENCE = 120.0
 #: The fields of Settings that are ports.
 PORTS = ("dicom_port", "mllp_port", "http_port", "metrics_port")
 
-#: glibc: what a batch has freed stays with the process, in bytes; else each batch is given fresh pages that the kernel must clear.
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TOP_PAD_": str(2**26)}
-
 #: How often the children are looked at, in seconds.
 WATCH_SECONDS = 0.2
 
@@ -113,7 +110,7 @@ class Installation:
         arguments = ["worker", "--device", device.kind, "--name", device.name, "--threads", str(threads)]
         threads_of_libraries = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         release = self._release(device.name)
-        self._add(f"worker {device.name}", *arguments, died=release, **device.environment, **threads_of_libraries, **KEEP_MEMORY)
+        self._add(f"worker {device.name}", *arguments, died=release, **device.environment, **threads_of_libraries)
 
     def _environment(self) -> dict[str, str]:
         one = self.settings

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.card import CARD_FILE, BadCard, Card, check_files, read_card
-from models.site import SITE_FILE, Site, read_sites
+from models.site import SITE_FILE, BadSite, Site, read_sites
 
 if TYPE_CHECKING:
     from models.model import Model
@@ -40,12 +40,20 @@ ARCHITECTURES = {
 def list_cards(*folders: Path) -> list[Card]:
     """The shipped cards, then those in ``folders`` (each a folder of card folders, or a card's own), by name.
 
-    A card in ``folders`` replaces a shipped one of the same name and version. What a ``site.toml`` in them says of a card's
-    name is put beside the card, as far as it holds for it. One that cannot be read is passed over: the others go on answering.
-    Raises BadSite for a ``site.toml`` that says what cannot be.
+    What a ``site.toml`` in them says of a card's name is put beside the card, as far as it holds for it. Raises BadSite for one
+    that says what cannot be.
+    """
+    sites = {name: site for folder in folders for name, site in read_sites(folder).items()}
+    return [_at(card, sites.get(card.name, Site())) for card in plain_cards(*folders)]
+
+
+def plain_cards(*folders: Path) -> list[Card]:
+    """The same as they are, whatever the site says of them: for who does not judge.
+
+    A card in ``folders`` replaces a shipped one of the same name and version. One that cannot be read is passed over: the
+    others go on answering.
     """
     cards: dict[tuple[str, str], Card] = {}
-    sites = {name: site for folder in folders for name, site in read_sites(folder).items()}
     for path in _card_folders(*folders):
         try:
             card = read_card(path)
@@ -53,7 +61,7 @@ def list_cards(*folders: Path) -> list[Card]:
             log.warning("passed over: %s", error)
         else:
             cards[card.name, card.version] = card
-    return [_at(cards[key], sites.get(key[0], Site())) for key in sorted(cards)]
+    return [cards[key] for key in sorted(cards)]
 
 
 def _at(card: Card, site: Site) -> Card:
@@ -68,9 +76,14 @@ def card_faults(*folders: Path) -> Iterator[str]:
             read_card(path)
         except BadCard as error:
             yield str(error)
-    cards = {card.name: card for card in list_cards(*folders)}
+    cards = {card.name: card for card in plain_cards(*folders)}
     for folder in folders:
-        for name, site in read_sites(folder).items():
+        try:
+            sites = read_sites(folder)
+        except BadSite as error:
+            yield str(error)
+            continue
+        for name, site in sites.items():
             card = cards.get(name)
             idle = site.idle(name, card.labels, exclusive=card.exclusive) if card else [f"no card is named {name}"]
             yield from (f"{folder / SITE_FILE}: {words}" for words in idle)

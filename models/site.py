@@ -88,11 +88,11 @@ class Site:
 def read_sites(folder: Path) -> dict[str, Site]:
     """Card name → what the site says of it; empty without a file. Raises BadSite."""
     path = folder / SITE_FILE
-    if not path.is_file():
+    if not path.exists():
         return {}
     try:
         return {name: Site(**table) for name, table in tomllib.loads(path.read_text(encoding="utf-8")).items()}
-    except (TypeError, AttributeError, ValueError) as error:
+    except (OSError, TypeError, AttributeError, ValueError) as error:
         raise BadSite(f"{path}: {error}") from error
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.disk import sync_folder, write_durably
-from stream.errors import Broken, OutOfSpace, Temporary
+from stream.errors import Broken, NotReadableError, OutOfSpace, Temporary
 
 #: Content up to this many bytes is a row of the ledger; larger content is a file.
 INLINE_BYTES = 64 * 1024
@@ -27,6 +27,8 @@ FREE_BYTES_WATERMARK = 256 * 1024 * 1024
 SAVE_SECONDS = 10.0
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+#: What a disk says of a bad sector, or a file system of what it holds of one file.
+_DAMAGED = {errno.EIO, errno.EBADMSG, errno.EUCLEAN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +103,27 @@ class ContentStore:
             content.saved.set_result(None)
 
     def get(self, digest: str) -> bytes:
-        """The bytes of a file; raises Broken if they are gone."""
+        """The bytes of a file; raises Broken if they are gone, NotReadableError if they alone cannot be read, else Temporary."""
         try:
             return self.path(digest).read_bytes()
         except FileNotFoundError as error:
             raise Broken("its content is gone from the store") from error
         except OSError as error:
+            if error.errno in _DAMAGED and self._answers():
+                raise NotReadableError(f"its file in the content store cannot be read ({error.strerror})") from error
             raise Temporary(f"the content store cannot be read ({error.strerror})") from error
+
+    def _answers(self) -> bool:
+        """Whether a new file can be written there and read again."""
+        aside = self.folder / f".{uuid.uuid4().hex}"
+        try:
+            write_durably(aside, b"?")
+            return aside.read_bytes() == b"?"
+        except OSError:
+            return False
+        finally:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
 
     def hurry(self, digest: str) -> None:
         """Have the disk bring a file into memory, without waiting for it: it was written past the page cache."""

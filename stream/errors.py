@@ -2,7 +2,8 @@
 
     DxstreamError
     ├── Temporary          try again later: no disk, no database, no memory on the device
-    │   └── OutOfSpace     the disk is full or above its watermark
+    │   ├── OutOfSpace     the disk is full or above its watermark
+    │   └── NotReadableError   one file alone cannot be read: its event is tried again, and all others go on
     ├── Refused            the sender's content is at fault: answer in the protocol's own words, never retry
     │   └── Unsupported    well formed, but not something that this port takes
     ├── NotJudged          a done event without a prediction
@@ -25,6 +26,10 @@ class Temporary(DxstreamError):
 
 class OutOfSpace(Temporary):
     """The content store is full, read-only or above its watermark."""
+
+
+class NotReadableError(Temporary):
+    """One file cannot be read now; its event is tried again, and all others go on."""
 
 
 class Refused(DxstreamError):

@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 #: Between two tries to reach a database that is away, in seconds.
 RETRY_SECONDS = 0.5
+#: What is judged waits so long for the batch behind it, in whose thread's next transaction it would be saved, in seconds.
+SAVE_AFTER = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +110,20 @@ class Diagnosis:
                     ahead = self._look_ahead(batch)
                     current, batch = batch, Batch()
                     self._unsaved = self._judge(current)
-                    batch, ahead = ahead.result() if ahead else Batch(), None
+                    batch, ahead = self._wait(ahead) if ahead else Batch(), None
                 elif not self._unsure:
                     break
         finally:
             self._end_turn(batch, ahead)
         return self._saved
+
+    def _wait(self, ahead: "Future[Batch]") -> Batch:
+        """For the batch behind; where its bytes are long in coming, what is judged is saved meanwhile."""
+        try:
+            return ahead.result(SAVE_AFTER)
+        except TimeoutError:
+            self._save_rest()
+            return ahead.result()
 
     def _end_turn(self, batch: Batch, ahead: "Future[Batch] | None") -> None:
         """Save what is judged, whatever became of the batch behind it, and hand that one back."""
@@ -137,8 +147,7 @@ class Diagnosis:
     def _take(self, *, suspects: bool = True, rung: bool = False) -> Batch:
         """Claim and find one batch, and prepare it where there are threads for that."""
         models = self.models  # others may become active meanwhile
-        with self.stages.at("claim"):
-            claimed = self._persist(lambda: self._claim(suspects=suspects, rung=rung))
+        claimed = self._persist("claim", lambda: self._claim(suspects=suspects, rung=rung))
         return self._found(claimed or (), models)
 
     def _look_ahead(self, batch: Batch) -> "Future[Batch] | None":
@@ -155,8 +164,7 @@ class Diagnosis:
             return self._take(suspects=False)
         models = self.models
         began = time.perf_counter()
-        with self.stages.at("save"):
-            answer = self._persist(lambda: self._save_and_claim(judged))
+        answer = self._persist("save", lambda: self._save_and_claim(judged))
         if answer is None:
             return Batch()
         ids, now, claimed = answer
@@ -167,10 +175,9 @@ class Diagnosis:
         if not claimed:
             return Batch()
         self._pass_on(claimed)
-        self._tell_stage(claimed, "fetch")
+        self._make_sure(claimed)
         began = time.perf_counter()
-        with self.stages.at("fetch"):
-            found = self._persist(lambda: find(self.database, self.store, claimed))
+        found = self._persist("fetch", lambda: find(self.database, self.store, claimed))
         if found is None:  # asked to stop while the database was away; the leases go back when the process ends
             return Batch()
         batch = Batch(events=claimed, found=found, fetch_seconds=(time.perf_counter() - began) / len(claimed))
@@ -199,7 +206,7 @@ class Diagnosis:
 
         Called when this worker has nothing in hand; so all that the ledger says it holds are strays.
         """
-        if self._unsure and self._persist(self._hand_back) is not None:
+        if self._unsure and self._persist("claim", self._hand_back) is not None:
             self._unsure = False
 
     def _prepare(self, batch: Batch, models: Mapping[str, Model]) -> Batch:
@@ -207,10 +214,9 @@ class Diagnosis:
         self._tell_stage(batch.events, "prepare")
 
         def prepare() -> list[Ready | Judged]:
-            with self.stages.at("prepare"):  # each try has a deadline of its own
-                return prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=batch.fetch_seconds)
+            return prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=batch.fetch_seconds)
 
-        return Batch(events=batch.events, done=self._persist(prepare) or ())
+        return Batch(events=batch.events, done=self._persist("prepare", prepare) or ())
 
     def _judge(self, batch: Batch) -> list[Judged]:
         """Infer one batch, prepared first where that is left to this thread."""
@@ -228,8 +234,7 @@ class Diagnosis:
         if not judged:
             return
         began = time.perf_counter()
-        with self.stages.at("save"):
-            answer = self._persist(lambda: self._save(judged))
+        answer = self._persist("save", lambda: self._save(judged))
         if answer is not None:
             self._count(judged, *answer, began)
 
@@ -242,19 +247,23 @@ class Diagnosis:
 
     def _give_back(self, batch: Batch) -> None:
         if batch.events:
-            self._persist(lambda: self._hand_back(batch.events))
+            self._persist("save", lambda: self._hand_back(batch.events))
 
     def _hand_back(self, events: Sequence[Event] | None = None) -> int:
         with self.database.write() as (connection, _):
             return hand_back(connection, self.worker_id, events)
 
-    def _persist(self, do: Callable[[], T]) -> T | None:
-        """Try until the database, or the disk, is back; None when this worker was asked to stop before that."""
+    def _persist(self, stage: str, do: Callable[[], T]) -> T | None:
+        """Try until the database, or the disk, is back; None when this worker was asked to stop before that.
+
+        Each try has a deadline of its own: one that hangs ends the process, an outage, however long, does not.
+        """
         while True:
-            try:
-                return do()
-            except Temporary as error:
-                log.warning("waiting: %s", error)
+            with self.stages.at(stage):
+                try:
+                    return do()
+                except Temporary as error:
+                    log.warning("waiting: %s", error)
                 if self.stopping():
                     return None
                 time.sleep(RETRY_SECONDS)
@@ -264,10 +273,18 @@ class Diagnosis:
         if len(claimed) > 1 or claimed[0].suspect:
             self.bell.ring(queue_name(claimed[-1].modality, claimed[-1].lane), [])
 
+    def _make_sure(self, claimed: Sequence[Event]) -> None:
+        """A claim does not wait for the disk. That of suspects is durable before anything of them is touched.
+
+        Else a machine that they bring down would forget that they were tried. The commit that tells their stage takes it along.
+        """
+        if any(event.suspect for event in claimed):
+            self._persist("fetch", lambda: self._set_stage("fetch"))
+
     def _tell_stage(self, batch: Sequence[Event], stage: str) -> None:
         """Before each stage of one that is alone say so in the ledger: if the process dies now, this is where."""
         if any(event.alone for event in batch):
-            self._persist(lambda: self._set_stage(stage))
+            self._persist(stage, lambda: self._set_stage(stage))
 
     def _set_stage(self, stage: str) -> None:
         with self.database.write() as (connection, _):

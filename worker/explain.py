@@ -7,7 +7,7 @@ from typing import Any
 
 from db.claim import fetch
 from db.engine import Database
-from db.explanations import Said, explain, more_urgent, next_wanted, put_back
+from db.explanations import Said, anything_wanted, explain, more_urgent, next_wanted, put_back
 from models.card import Card
 from stream.content import ContentStore
 from stream.errors import DxstreamError, Fatal, Temporary
@@ -52,6 +52,10 @@ class Explainer:
         return True
 
     def _next(self) -> Said | None:
+        """Reads before it locks: it is asked after every turn of an idle worker, and mostly nothing is wanted."""
+        with self.database.read() as connection:
+            if not anything_wanted(connection):
+                return None
         modalities = sorted({name.split(".")[0] for name in self.queues})
         with self.database.write() as (connection, _):
             return next_wanted(connection, modalities)

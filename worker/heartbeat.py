@@ -19,6 +19,7 @@ from db.slots import Slot
 from db.tables import events
 from stream.errors import Fatal, Temporary
 from stream.metrics import Measures
+from stream.rounds import one_round
 from worker.stages import Stages
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
             self._check_stages()
-            self._beat()
+            with one_round("the heartbeat"):
+                self._beat()
         self._beat()
 
     def _check_stages(self) -> None:

@@ -1,4 +1,7 @@
-"""The models that a worker has in memory, and their renewal when other cards become active: between batches, without a restart."""
+"""The models that a worker has in memory, and their renewal between batches, without a restart.
+
+They are renewed when other cards become active, and when what the site says of one (``site.toml``) changes.
+"""
 
 import logging
 import time
@@ -15,12 +18,15 @@ from db.tables import cards
 from models.card import Card
 from models.catalogue import list_cards
 from models.interface import Model
+from models.site import SITE_FILE
 from stream.errors import DxstreamError, Temporary
 
 log = logging.getLogger(__name__)
 
-#: The ledger is asked so often at the most which cards are active, in seconds.
+#: The ledger is asked so often at the most which cards are active, and ``site.toml`` is looked at, in seconds.
 ASK_SECONDS = 1.0
+#: A ``site.toml`` that changed less than so long ago may be half written, in seconds.
+SETTLED_SECONDS = 1.0
 
 
 @dataclass(kw_only=True)
@@ -36,22 +42,26 @@ class Loaded:
         """Whatever is loaded now is what was active when it was asked."""
         self._asked_at = time.monotonic()
         self._seen: frozenset[Any] = frozenset()
+        self._site: tuple[int, ...] | None = None
 
     def start(self) -> None:
         """Load what is active; raises Fatal or BadCard when a card cannot be loaded."""
-        self._seen = active_rows(self.database)
+        self._seen, self._site = active_rows(self.database), self._look_at_site()
         self.models = self._loaded()
 
     def renew(self) -> Mapping[str, Model] | None:
-        """The models once other cards, or the same ones anew, have become active, else None. Asks once in ASK_SECONDS."""
+        """The models once other cards, or the same ones anew, are active, or the site says other things, else None.
+
+        Asks once in ASK_SECONDS.
+        """
         if time.monotonic() - self._asked_at < ASK_SECONDS:
             return None
         self._asked_at = time.monotonic()
         try:
-            active = active_rows(self.database)
-            if active == self._seen:
+            now = active_rows(self.database), self._look_at_site()
+            if now == (self._seen, self._site):
                 return None
-            self._seen = active
+            self._seen, self._site = now
             self.models = self._loaded()
         except Temporary:
             return None  # the claim that follows waits for the database
@@ -62,11 +72,24 @@ class Loaded:
         return self.models
 
     def _loaded(self) -> Mapping[str, Model]:
-        """Those active cards that lie on this machine, each loaded once; one whose folder is gone meanwhile goes on answering."""
+        """Those active cards that lie on this machine, each loaded once for what the site says of it.
+
+        One whose folder is gone meanwhile goes on answering.
+        """
         digests = {digest for digest, _ in self._seen}
         kept = {digest: model for digest, model in self.models.items() if digest in digests}
-        found = [card for card in list_cards(self.folder) if card.digest in digests - kept.keys()]
-        return {**kept, **{card.digest: self.load(card) for card in found}}
+        found = [card for card in list_cards(self.folder) if card.digest in digests]
+        changed = [card for card in found if card.digest not in kept or kept[card.digest].card.site != card.site]
+        return {**kept, **{card.digest: self.load(card) for card in changed}}
+
+    def _look_at_site(self) -> tuple[int, ...] | None:
+        """What changes whenever ``site.toml`` does; as before while that may be half written, None without one."""
+        try:
+            found = (self.folder / SITE_FILE).stat()
+        except OSError:
+            return None
+        young = abs(time.time() - found.st_mtime) < SETTLED_SECONDS
+        return self._site if young else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def active_rows(database: Database) -> frozenset[tuple[str, datetime]]:

@@ -24,6 +24,7 @@ from worker.diagnose import Diagnosis
 from worker.explain import Explainer, is_explained
 from worker.heartbeat import EXIT_LEASE_LOST, EXIT_UNEXPECTED, Heartbeat
 from worker.loaded import Loaded
+from worker.memory import keep_memory
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class WorkerOptions:
 
 def run_worker(database: Database, options: WorkerOptions) -> None:
     """Work until SIGTERM; raises Fatal when the device is missing or a model's golden case does not come out."""
+    keep_memory()
     torch_device, device = open_device(options.device, threads=options.threads)
     loaded = Loaded(database=database, folder=options.models, load=lambda card: ready(card, torch_device, options.runtime))
     loaded.start()

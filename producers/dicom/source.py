@@ -19,6 +19,7 @@ from db.engine import Database
 from db.series import OpenSeries, open_series, set_expected
 from stream.errors import Temporary
 from stream.feeds import Source
+from stream.rounds import one_round
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +66,16 @@ class Asker:
                 complete = set_expected(connection, now, one.case_id, count)
             log.info("a source was asked: case=%d instances=%d complete=%s", one.case_id, count, complete)
 
+    def _try(self) -> None:
+        try:
+            self.look()
+        except Temporary as error:
+            log.warning("no source is asked for now: %s", error)
+
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            try:
-                self.look()
-            except Temporary as error:
-                log.warning("no source is asked for now: %s", error)
+            with one_round(f"asking the source of {self.sender}"):
+                self._try()
 
 
 def step_of(series: OpenSeries) -> int:

@@ -34,6 +34,33 @@ def test_the_short_form_writes_every_figure_of_a_modality_and_database_that_is_a
     assert "<svg" in (tmp_path / "bench-latency.svg").read_text()
 
 
+@pytest.mark.skipif(not os.environ.get("DXSTREAM_TEST_BENCH"), reason="takes half a minute: DXSTREAM_TEST_BENCH=1")
+def test_designs_that_are_not_asked_for_are_not_measured(tmp_path: Path):
+    out = tmp_path / "bench.json"
+    options = [
+        "--short",
+        "--works",
+        "note",
+        "--databases",
+        "sqlite",
+        "--parts",
+        "drain",
+        "--designs",
+        "dxstream",
+        "--out",
+        str(out),
+    ]
+    subprocess.run([sys.executable, BENCH / "speed.py", *options], check=True, capture_output=True, timeout=240)
+    assert [row["design"] for row in json.loads(out.read_text())["drain"]] == ["limit", "dxstream"]
+
+
+def test_a_list_that_names_what_nobody_knows_is_a_usage_error():
+    command = [sys.executable, BENCH / "speed.py", "--parts", "drains"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "drains: none of drain, latency, further" in done.stderr
+
+
 def test_a_tree_of_processes_costs_what_its_children_cost(tmp_path: Path):
     sys.path.insert(0, str(BENCH))
     from processes import cpu_seconds

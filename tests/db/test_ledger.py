@@ -75,6 +75,21 @@ def test_stat_is_claimed_before_routine_before_backlog(database: Database):
     assert [event.lane for event in claim(database, worker(database), limit=9)] == ["stat", "routine", "backlog"]
 
 
+def test_stat_overtakes_a_backlog_of_a_hundred_thousand(database: Database):
+    send(database, image(1, Lane.BACKLOG))
+    many = sa.text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n").columns(
+        i=sa.Integer
+    )
+    numbers = many.subquery("numbers")
+    same = [column for column in events.c if column.name not in ("id", "case_key")]
+    key = sa.literal("image:old") + sa.cast(numbers.c.i, sa.Text)
+    with database.write() as (connection, _):
+        copied = sa.select(key, *same).select_from(events.join(numbers, sa.true()))
+        connection.execute(sa.insert(events).from_select(["case_key", *[column.name for column in same]], copied))
+    send(database, image(2, Lane.STAT))
+    assert [event.lane for event in claim(database, worker(database))][:2] == ["stat", "backlog"]
+
+
 def test_two_workers_never_hold_the_same_event(database: Database):
     send(database, *(image(number) for number in range(8)))
     one, two = worker(database, "a"), worker(database, "b")

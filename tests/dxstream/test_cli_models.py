@@ -31,6 +31,18 @@ def test_a_card_is_found_by_its_folder(folder: Path) -> None:
     assert CardType().convert(str(folder / "own"), None, None).name == "own"
 
 
+def test_a_site_toml_that_cannot_be_read_is_a_usage_error(folder: Path) -> None:
+    (folder / "site.toml").write_text("[own\n")
+    with pytest.raises(click.BadParameter, match=r"site\.toml"):
+        CardType().convert("own", None, None)
+
+
+def test_a_setting_that_cannot_be_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DXSTREAM_HTTP_PORT", "none")
+    with pytest.raises(click.BadParameter, match="DXSTREAM_HTTP_PORT"):
+        CardType().convert("own", None, None)
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_name_that_no_card_has_is_a_usage_error() -> None:
     with pytest.raises(click.BadParameter, match="no card named other"):

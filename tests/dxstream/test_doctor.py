@@ -61,6 +61,14 @@ def test_a_redis_that_evicts_or_is_almost_full_is_named(tmp_path: Path, redis_ur
     assert any("raise maxmemory" in remedy for remedy in found.values())
 
 
+def test_a_site_toml_that_cannot_be_read_is_named_beside_everything_else(tmp_path: Path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "site.toml").write_text("[own\n")
+    rows = examine(settings_of(tmp_path), quick=True)
+    assert any("site.toml" in row["remedy"] for row in rows if row["state"] == "missing")
+    assert any(row["check"].startswith("model note-specialty") and row["state"] == "ok" for row in rows)
+
+
 def test_a_database_that_has_still_to_be_migrated_is_named(database: Database, tmp_path: Path):
     url = database.url.render_as_string(hide_password=False)
     with database.write() as (connection, _):

@@ -24,8 +24,9 @@ def test_a_port_that_is_taken_is_drawn_again(monkeypatch):
 
 
 def test_no_port_is_given_twice(monkeypatch):
-    first, other = free_port(), free_port()
-    draws = iter([first, other, last := other + 1])
+    first, other, last = LOWEST, LOWEST + 1, LOWEST + 2
+    monkeypatch.setattr(module, "_given", {first, other})
+    draws = iter([first, other, last])
     monkeypatch.setattr(module.random, "randrange", lambda *_: next(draws))
     monkeypatch.setattr(module, "_bound", lambda port: port)
     assert free_port() == last

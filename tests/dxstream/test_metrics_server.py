@@ -39,3 +39,15 @@ def test_a_port_that_is_taken_is_named_by_its_variable(tmp_path: Path):
         port = taken.getsockname()[1]
         with pytest.raises(BadSettingError, match="DXSTREAM_PROCESS_METRICS_PORT"):
             serve_process(Settings(home=tmp_path, process_metrics_port=port))
+
+
+def test_who_connects_and_says_nothing_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dxstream.metrics_server.SILENT_SECONDS", 0.1)
+    port = free_port()
+    server = serve_process(Settings(home=tmp_path, process_metrics_port=port))
+    assert server
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as silent:
+            assert silent.recv(1) == b""
+    finally:
+        server.stop()

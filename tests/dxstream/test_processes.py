@@ -34,11 +34,14 @@ def _watch_until_started(child: Child, before):
     return child.process
 
 
-def test_a_child_that_does_not_end_within_its_grace_is_killed():
+def test_a_child_that_does_not_end_within_its_grace_is_killed(tmp_path):
     stubborn = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"]
-    child = Child(name="x", command=stubborn, grace_seconds=0.2)
+    deaf = tmp_path / "log"  # it says so once it does not hear SIGTERM any more
+    child = Child(name="x", command=stubborn, grace_seconds=0.2, log_file=deaf)
     child.start()
-    time.sleep(0.5)
+    end = time.monotonic() + 20
+    while not deaf.stat().st_size and time.monotonic() < end:
+        time.sleep(0.01)
     child.ask_to_stop()
     child.wait()
     assert child.process.returncode == -9

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stream.content import INLINE_BYTES, ContentStore
-from stream.errors import Broken, OutOfSpace, Temporary
+from stream.errors import Broken, NotReadableError, OutOfSpace, Temporary
 
 
 def test_small_content_travels_with_the_commit_and_no_file_is_made(tmp_path: Path):
@@ -51,3 +51,21 @@ def test_a_store_that_cannot_be_written_is_a_temporary_fault(tmp_path: Path):
 def test_content_that_is_gone_is_broken(tmp_path: Path):
     with pytest.raises(Broken):
         ContentStore(tmp_path).get("0" * 64)
+
+
+def bad_sector(store: ContentStore, digest: str) -> None:
+    """A file that is there and whose bytes the system refuses: EIO, as of a bad sector."""
+    store.path(digest).parent.mkdir(parents=True, exist_ok=True)
+    store.path(digest).symlink_to("/proc/self/mem")
+
+
+def test_one_file_that_the_disk_cannot_read_is_told_from_a_store_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = ContentStore(tmp_path)
+    bad_sector(store, "0" * 64)
+    with pytest.raises(NotReadableError):
+        store.get("0" * 64)
+    assert [path.name for path in tmp_path.iterdir()] == ["00"]
+    monkeypatch.setattr("stream.content.write_durably", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(Temporary) as away:
+        store.get("0" * 64)
+    assert not isinstance(away.value, NotReadableError)

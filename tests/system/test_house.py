@@ -6,7 +6,6 @@
 import json
 import os
 import threading
-import time
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -41,15 +40,19 @@ def day(tmp_path_factory):
         sending.join()
         until(up.all_ready, "everything is ready again")
         up.ledger.settle()
-        time.sleep(3)  # the last heartbeat writes its histograms
+        until(lambda: samples(up.metrics(), "dxstream_latency_seconds_count"), "a heartbeat has written its histograms")
         yield up, book, up.metrics(), place / "backup"
 
 
 def told(day, name):
     """Label values → number, without zeros."""
-    families = text_string_to_metric_families(day[2])
-    samples = [sample for family in families for sample in family.samples if sample.name == name and sample.value]
-    return {frozenset(sample.labels.items()): sample.value for sample in samples}
+    return samples(day[2], name)
+
+
+def samples(metrics, name):
+    families = text_string_to_metric_families(metrics)
+    found = [sample for family in families for sample in family.samples if sample.name == name and sample.value]
+    return {frozenset(sample.labels.items()): sample.value for sample in found}
 
 
 def counted(day, table, *columns, where="1 = 1"):

@@ -119,7 +119,10 @@ def test_a_worker_that_is_asked_to_stop_hands_back_what_it_prepared_ahead(sqlite
     assert not any(row["suspect"] for row in rows(sqlite))
 
 
-def test_a_batch_is_saved_and_the_next_but_one_claimed_in_one_transaction(database: Database, store: ContentStore, redis_url: str):
+def test_a_batch_is_saved_and_the_next_but_one_claimed_in_one_transaction(
+    database: Database, store: ContentStore, redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("worker.diagnose.SAVE_AFTER", 60.0)  # however slow this machine is
     send(database, *["fine"] * 32 * 5)
     commits = count_commits(database)
     assert worker_on(database, store, redis_url).run() == 32 * 5

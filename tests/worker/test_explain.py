@@ -75,6 +75,18 @@ def test_nothing_is_explained_unless_asked_for(sqlite: Database, store: ContentS
     assert asked == []
 
 
+def test_where_nothing_is_wanted_nobody_is_held_up(
+    sqlite: Database, store: ContentStore, redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    model = judged(sqlite, store, redis_url, "a", wanted=False)
+
+    def write(**_: bool) -> None:
+        raise AssertionError("it takes the write lock")
+
+    monkeypatch.setattr(sqlite, "write", write)
+    assert explainer(sqlite, store, model).run()
+
+
 def test_an_explanation_gives_way_to_an_event_that_waits_and_is_begun_anew_later(
     sqlite: Database, store: ContentStore, redis_url: str, asked: list[int]
 ):

@@ -1,5 +1,6 @@
 """The heartbeat."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -96,3 +97,18 @@ def test_a_busy_worker_is_not_deaf(heartbeat: Heartbeat):
     heartbeat._idle_since -= 2 * DEAF_AFTER.total_seconds()
     with heartbeat.stages.at("infer"):
         heartbeat._beat()
+
+
+def test_it_beats_on_after_an_error_that_nobody_expected(heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("worker.heartbeat.BEAT_SECONDS", 0.01)
+    beats, again = iter([KeyError]), threading.Event()
+
+    def beat() -> None:
+        if error := next(beats, None):
+            raise error
+        again.set()
+
+    monkeypatch.setattr(heartbeat, "_beat", beat)
+    heartbeat.start()
+    assert again.wait(20)
+    heartbeat.stop()

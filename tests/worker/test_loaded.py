@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from db.cards import activate, record_cards
 from db.engine import Database
 from db.tables import events, predictions
 from models.card import BadCard, Card
+from models.interface import Model
 from stream.content import ContentStore
 from worker.loaded import Loaded
 
@@ -25,6 +27,7 @@ def store(tmp_path: Path) -> ContentStore:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(worker.loaded, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(worker.loaded, "SETTLED_SECONDS", 0.0)
     for version in ("1.0", "2.0"):
         place = tmp_path / "models" / f"own-{version}"
         place.mkdir(parents=True)
@@ -166,3 +169,53 @@ def test_a_card_goes_on_answering_though_its_folder_can_no_longer_be_read(
         assert models.renew() is not None
     assert len(models.models) == 2
     assert any("passed over" in one.message for one in caplog.records)
+
+
+def site(folder: Path, text: str) -> None:
+    (folder / "site.toml").write_text(text)
+
+
+def thresholds(models: Mapping[str, Model] | None) -> list[dict[str, float]]:
+    return [dict(model.card.site.threshold) for model in (models or {}).values()]
+
+
+def test_what_the_site_says_anew_holds_from_the_next_batch_on_and_is_loaded_once(sqlite: Database, folder: Path):
+    models = loaded(sqlite, folder)
+    for text, expected in (("0.2", {"sick": 0.2}), ("0.25", {"sick": 0.25})):
+        site(folder, f"[own]\nthreshold = {{ sick = {text} }}\n")
+        assert thresholds(models.renew()) == [expected]
+        assert models.renew() is None
+    (folder / "site.toml").unlink()
+    assert thresholds(models.renew()) == [{}]
+
+
+def test_what_the_site_says_of_one_card_leaves_the_others_in_memory(sqlite: Database, folder: Path):
+    models = loaded(sqlite, folder)
+    before = dict(models.models)
+    site(folder, "[other]\nthreshold = { sick = 0.2 }\n")
+    assert models.renew() == before
+
+
+def test_a_site_toml_that_may_be_half_written_is_not_read_yet(sqlite: Database, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    models = loaded(sqlite, folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.loaded, "SETTLED_SECONDS", 3600.0)
+        site(folder, "[own]\nthreshold = { sick = 0.2 }\n")
+        assert models.renew() is None
+    assert thresholds(models.renew()) == [{"sick": 0.2}]
+
+
+def test_a_site_toml_that_cannot_be_read_leaves_what_it_said_before_and_is_read_once_it_is_mended(
+    sqlite: Database, folder: Path, caplog: pytest.LogCaptureFixture
+):
+    site(folder, "[own]\nthreshold = { sick = 0.2 }\n")
+    models = loaded(sqlite, folder)
+    (folder / "site.toml").unlink()
+    (folder / "site.toml").mkdir()  # as one that this user may not read: whoever runs the tests may read everything
+    with caplog.at_level(logging.ERROR):
+        assert models.renew() is None
+    assert "site.toml" in caplog.text
+    assert thresholds(models.models) == [{"sick": 0.2}]
+    (folder / "site.toml").rmdir()
+    site(folder, "[own]\nthreshold = { sick = 0.3 }\n")
+    assert thresholds(models.renew()) == [{"sick": 0.3}]

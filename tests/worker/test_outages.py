@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ import sqlalchemy as sa
 from servers import running_redis
 from worker_samples import send, worker_on
 
-from db.claim import claim
+from db.claim import Found, claim, find
 from db.engine import Database
 from db.leases import progress
 from db.migrate import upgrade
-from db.tables import events, workers
+from db.tables import contents, events, workers
 from dxstream.free_port import free_port
 from stream.content import ContentStore
 from stream.errors import Temporary
@@ -30,6 +31,7 @@ from stream.queues import ALL_QUEUES
 from stream.ring import Bell
 from worker.app import worker_app
 from worker.keeper import Keeper
+from worker.stages import Stages
 
 
 @pytest.fixture
@@ -106,17 +108,19 @@ def test_a_worker_that_was_stopped_within_a_transaction_does_not_hold_up_the_kee
 def test_a_suspect_waits_for_the_database_and_is_not_taken_for_a_killer(sqlite: Database, redis_url: str, tmp_path: Path):
     send(sqlite, "fine")
     with sqlite.write() as (connection, _):
-        connection.execute(sa.update(events).values(suspect=True))
+        connection.execute(sa.update(events).values(suspect=True, crashes=1))
     worker = worker_on(sqlite, ContentStore(tmp_path), redis_url)
-    tell, refused = worker._set_stage, iter([True])
+    tell, told = worker._set_stage, []
 
     def sometimes(stage: str) -> None:
-        if next(refused, False):
+        told.append(stage)
+        if told.count(stage) == 1:
             raise Temporary("the database cannot be used")
         tell(stage)
 
     worker._set_stage = sometimes
     assert worker.run() == 1
+    assert told == ["fetch", "fetch", "prepare", "prepare", "infer", "infer"]
 
 
 def test_what_a_claim_leased_whose_answer_was_lost_is_judged_all_the_same(
@@ -137,10 +141,94 @@ def test_what_a_claim_leased_whose_answer_was_lost_is_judged_all_the_same(
     assert set(states(database)) == {"done"}
 
 
-def test_suspects_are_tried_by_every_idle_worker_and_not_by_one_after_the_other(sqlite: Database, redis_url: str, tmp_path: Path):
+def test_what_is_judged_is_saved_though_the_bytes_of_the_batch_behind_it_cannot_be_had(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The store is away until the batch before is saved, or until it has been asked twenty times."""
+    send(sqlite, *["fine"] * 64)
+    asked, saved = iter(range(20)), []
+
+    def find_later(database: Database, store: ContentStore, batch: Sequence[Event]) -> dict[int, Found]:
+        saved.append("done" in states(sqlite))
+        if batch[0].id > 32 and not saved[-1] and next(asked, None) is not None:
+            raise Temporary("the content store cannot be read")
+        return find(database, store, batch)
+
+    monkeypatch.setattr("worker.diagnose.find", find_later)
+    monkeypatch.setattr("worker.diagnose.RETRY_SECONDS", 0.2)
+    assert worker_on(sqlite, ContentStore(tmp_path), redis_url).run() == 64
+    assert saved[-1]
+
+
+def test_a_file_that_the_disk_cannot_read_is_tried_again_later_and_its_batch_mates_are_judged(
+    sqlite: Database, redis_url: str, tmp_path: Path
+):
+    send(sqlite, "fine", "unreadable", "fine too")
+    unreadable = "unreadable".rjust(64, "0")
+    store = ContentStore(tmp_path / "content")
+    store.path(unreadable).parent.mkdir(parents=True)
+    store.path(unreadable).symlink_to("/proc/self/mem")  # EIO, as of a bad sector
+    with sqlite.write() as (connection, _):
+        connection.execute(sa.delete(contents).where(contents.c.digest == unreadable))
+    stop = iter([False] * 6)
+    assert worker_on(sqlite, store, redis_url, stopping=lambda: next(stop, True)).run() == 3
+    assert states(sqlite) == ["done", "waiting", "done"]
+
+
+def test_a_deadline_is_that_of_one_try_and_not_of_an_outage(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    entered: list[str] = []
+
+    class Seen(Stages):
+        def at(self, stage: str) -> AbstractContextManager[None]:
+            entered.append(stage)
+            return super().at(stage)
+
+    send(sqlite, "fine")
+    worker, away = worker_on(sqlite, ContentStore(tmp_path), redis_url, stages=Seen()), iter([True, True])
+    write = sqlite.write
+
+    def sometimes(*, durable: bool = True) -> AbstractContextManager[Any]:
+        if "infer" in entered and next(away, False):
+            raise Temporary("the database cannot be used")
+        return write(durable=durable)
+
+    monkeypatch.setattr(sqlite, "write", sometimes)
+    assert worker.run() == 1
+    assert entered.count("save") == 3
+
+
+@pytest.mark.parametrize("suspect", [True, False])
+def test_a_claim_of_suspects_alone_is_durable_before_anything_of_them_is_touched(
+    database: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suspect: bool
+):
+    send(database, *["fine"] * 6)
+    with database.write() as (connection, _):
+        connection.execute(sa.update(events).values(suspect=suspect))
+    worker = worker_on(database, ContentStore(tmp_path), redis_url)
+    write, durably = database.write, []
+
+    def seen(*, durable: bool = True) -> AbstractContextManager[Any]:
+        durably.append(durable)
+        return write(durable=durable)
+
+    def find_now(*arguments: Any) -> dict[int, Found]:
+        assert durably == [False, *[True] * suspect]
+        return find(*arguments)
+
+    monkeypatch.setattr(database, "write", seen)
+    monkeypatch.setattr("worker.diagnose.find", find_now)
+    assert worker.run() == 6
+
+
+@pytest.mark.parametrize("crashes", [0, 1])
+def test_suspects_are_tried_by_every_idle_worker_and_not_by_one_after_the_other(
+    sqlite: Database, redis_url: str, tmp_path: Path, crashes: int
+):
     send(sqlite, "fine", "fine too")
     with sqlite.write() as (connection, _):
-        connection.execute(sa.update(events).values(suspect=True))
+        connection.execute(sa.update(events).values(suspect=True, crashes=crashes))
     worker = worker_on(sqlite, ContentStore(tmp_path), redis_url)
     redis.Redis.from_url(redis_url).flushall()
     worker._take(suspects=True)

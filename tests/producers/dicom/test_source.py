@@ -1,6 +1,7 @@
 """Series that complete by the count of their source, over real associations."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from db.series import EXPECTED, OpenSeries
 from db.tables import cases, events, inputs
 from producers.dicom import source
 from producers.dicom.feed import DicomFeed
-from producers.dicom.source import ask_counts, step_of
+from producers.dicom.source import Asker, ask_counts, step_of
 from producers.door import Door
 from stream.feeds import FeedsConfig, Source
 from stream.settings import BadSettingError
@@ -195,3 +196,19 @@ def test_a_source_that_cannot_be_is_said_at_the_start(tmp_path: Path, line: str)
     (tmp_path / "feeds.toml").write_text(f"[dicom.sources.CT1]\n{line}\n")
     with pytest.raises(BadSettingError, match=r"dicom\.sources\.CT1"):
         FeedsConfig(tmp_path).feed("dicom")
+
+
+def test_a_source_is_asked_again_after_an_error_that_nobody_expected(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "LOOK_SECONDS", 0.01)
+    asker = Asker(door.intake.database, "CT1", Source(host="127.0.0.1", port=1, ae_title="PACS"), ae_title="DXSTREAM")
+    looks, again = iter([KeyError]), threading.Event()
+
+    def look() -> None:
+        if error := next(looks, None):
+            raise error
+        again.set()
+
+    monkeypatch.setattr(asker, "look", look)
+    asker.start()
+    assert again.wait(20)
+    asker.stop()

@@ -33,10 +33,12 @@ def feed(door: Door, inbox: Path) -> Iterator[FolderFeed]:
 
 
 def lines_of(door: Door) -> Parser:
-    """Each line a note of its own; a line "bad" is refused by the parser, "worse" by the ledger."""
+    """Each line a note of its own; a line "bad" is refused by the parser, "worse" by the ledger; nobody expected "odd"."""
 
     def parse(content: bytes, name: str) -> list[Arrival]:
         lines = content.decode().split()
+        if "odd" in lines:
+            raise KeyError
         if "bad" in lines:
             raise Refused("a bad line", where="OBX^3")
         return [note(door, name, number, line) for number, line in enumerate(lines)]
@@ -262,3 +264,11 @@ def test_no_identifier_of_a_patient_is_logged(feed: FolderFeed, inbox: Path, cap
         wait_for(lambda: not list(inbox.glob(f"{MARK}*")))
     assert MARK not in caplog.text
     assert "taken: feed=folder" in caplog.text
+
+
+def test_a_file_that_ends_in_an_error_of_ours_stays_and_the_others_are_taken(feed: FolderFeed, inbox: Path) -> None:
+    put(inbox / "a.hl7", b"odd")
+    wait_for(lambda: inbox / "a.hl7" in feed._later)
+    put(inbox / "b.hl7", b"fine")
+    wait_for((inbox / "done" / "b.hl7").exists)
+    assert (inbox / "a.hl7").exists()
