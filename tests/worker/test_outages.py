@@ -110,7 +110,7 @@ def test_a_suspect_waits_for_the_database_and_is_not_taken_for_a_killer(sqlite: 
     with sqlite.write() as (connection, _):
         connection.execute(sa.update(events).values(suspect=True, crashes=1))
     worker = worker_on(sqlite, ContentStore(tmp_path), redis_url)
-    tell, told = worker._set_stage, []
+    tell, told = worker._held._set_stage, []
 
     def sometimes(stage: str) -> None:
         told.append(stage)
@@ -118,7 +118,7 @@ def test_a_suspect_waits_for_the_database_and_is_not_taken_for_a_killer(sqlite: 
             raise Temporary("the database cannot be used")
         tell(stage)
 
-    worker._set_stage = sometimes
+    worker._held._set_stage = sometimes
     assert worker.run() == 1
     assert told == ["fetch", "fetch", "prepare", "prepare", "infer", "infer"]
 
@@ -136,7 +136,7 @@ def test_what_a_claim_leased_whose_answer_was_lost_is_judged_all_the_same(
             raise Temporary("the database cannot be used")
         return claimed
 
-    monkeypatch.setattr("worker.diagnose.claim", claim_and_lose)
+    monkeypatch.setattr("worker.held.claim", claim_and_lose)
     assert worker_on(database, ContentStore(tmp_path), redis_url).run() == 40
     assert set(states(database)) == {"done"}
 
@@ -154,8 +154,8 @@ def test_what_is_judged_is_saved_though_the_bytes_of_the_batch_behind_it_cannot_
             raise Temporary("the content store cannot be read")
         return find(database, store, batch)
 
-    monkeypatch.setattr("worker.diagnose.find", find_later)
-    monkeypatch.setattr("worker.diagnose.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("worker.held.find", find_later)
+    monkeypatch.setattr("worker.held.RETRY_SECONDS", 0.2)
     assert worker_on(sqlite, ContentStore(tmp_path), redis_url).run() == 64
     assert saved[-1]
 
@@ -218,7 +218,7 @@ def test_a_claim_of_suspects_alone_is_durable_before_anything_of_them_is_touched
         return find(*arguments)
 
     monkeypatch.setattr(database, "write", seen)
-    monkeypatch.setattr("worker.diagnose.find", find_now)
+    monkeypatch.setattr("worker.held.find", find_now)
     assert worker.run() == 6
 
 

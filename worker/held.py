@@ -1,0 +1,148 @@
+"""What a worker asks of the ledger: claim, find, save, hand back; each is tried until the database, or the disk, is back."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from db.claim import Found, claim, claim_within, find
+from db.engine import Database
+from db.leases import set_stage
+from db.save import hand_back, save
+from stream.content import ContentStore
+from stream.errors import Temporary
+from stream.event import Event, Judged
+from stream.queues import queue_name
+from stream.ring import Bell
+from worker.stages import Stages
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Between two tries to reach a database that is away, in seconds.
+RETRY_SECONDS = 0.5
+
+#: Which events were saved (others have them by now), and when by the database's clock.
+Saved = tuple[set[int], datetime]
+
+
+@dataclass(kw_only=True)
+class Held:
+    """The ledger's side of one worker. Whatever gives None was given up because the worker was asked to stop.
+
+    ``explained``: digests of the models whose predictions are put on the list of what is to be explained; ``unsure``: whether a
+    claim may have been committed without our knowing.
+    """
+
+    database: Database
+    store: ContentStore
+    worker_id: int
+    device: str
+    slot: str
+    queues: Sequence[str]
+    bell: Bell
+    stages: Stages
+    stopping: Callable[[], bool]
+    explained: Callable[[], Collection[str]]
+    unsure: bool = False
+
+    def claim(self, *, suspects: bool, rung: bool) -> Sequence[Event]:
+        """The next batch's events; none where nothing waits."""
+        return self.persist("claim", lambda: self._claim(suspects=suspects, rung=rung)) or ()
+
+    def save(self, judged: Sequence[Judged]) -> Saved | None:
+        """What was judged, under its fences."""
+        return self.persist("save", lambda: self._save(judged))
+
+    def save_and_claim(self, judged: Sequence[Judged]) -> tuple[Saved, Sequence[Event]] | None:
+        """Both in one transaction; no suspects are claimed."""
+        return self.persist("save", lambda: self._save_and_claim(judged))
+
+    def take_up(self, claimed: Sequence[Event]) -> None:
+        """Before anything of these is touched.
+
+        More may wait than this worker took (behind suspects, the others): the next idle one is to hear of it. And a claim does
+        not wait for the disk, but that of suspects must be durable, else a machine that they bring down would forget that they
+        were tried: the commit that tells their stage takes it along.
+        """
+        suspect = any(event.suspect for event in claimed)
+        if len(claimed) > 1 or suspect:
+            self.bell.ring(queue_name(claimed[-1].modality, claimed[-1].lane), [])
+        if suspect:
+            self.persist("fetch", lambda: self._set_stage("fetch"))
+
+    def find(self, claimed: Sequence[Event]) -> Mapping[int, Found] | None:
+        """Where the bytes of these are."""
+        return self.persist("fetch", lambda: find(self.database, self.store, claimed))
+
+    def give_back(self, events: Sequence[Event]) -> None:
+        """Let others judge these."""
+        if events:
+            self.persist("save", lambda: self._hand_back(events))
+
+    def release_strays(self) -> None:
+        """A claim whose answer was lost with the database may have been committed: nobody would ever judge what it leased.
+
+        Called when this worker has nothing in hand; so all that the ledger says it holds are strays.
+        """
+        if self.unsure and self.persist("claim", self._hand_back) is not None:
+            self.unsure = False
+
+    def tell_stage(self, batch: Sequence[Event], stage: str) -> None:
+        """Before each stage of one that is alone say so in the ledger: if the process dies now, this is where."""
+        if any(event.alone for event in batch):
+            self.persist(stage, lambda: self._set_stage(stage))
+
+    def persist(self, stage: str, do: Callable[[], T]) -> T | None:
+        """Try until the database, or the disk, is back.
+
+        Each try has a deadline of its own: one that hangs ends the process, an outage, however long, does not.
+        """
+        while True:
+            with self.stages.at(stage):
+                try:
+                    return do()
+                except Temporary as error:
+                    log.warning("waiting: %s", error)
+                if self.stopping():
+                    return None
+                time.sleep(RETRY_SECONDS)
+
+    def _claim(self, *, suspects: bool, rung: bool) -> list[Event]:
+        with self._in_doubt():
+            return claim(self.database, self.worker_id, queues=self.queues, suspects=suspects, rung=rung)
+
+    def _save(self, judged: Sequence[Judged]) -> Saved:
+        with self.database.write() as (connection, now):
+            return self._save_within(connection, now, judged), now
+
+    def _save_and_claim(self, judged: Sequence[Judged]) -> tuple[Saved, list[Event]]:
+        with self._in_doubt(), self.database.write() as (connection, now):
+            ids = self._save_within(connection, now, judged)
+            return (ids, now), claim_within(connection, now, self.worker_id, queues=self.queues, suspects=False)
+
+    def _save_within(self, connection: sa.Connection, now: datetime, judged: Sequence[Judged]) -> set[int]:
+        return save(connection, now, self.worker_id, judged, device=self.device, slot=self.slot, explained=self.explained())
+
+    @contextmanager
+    def _in_doubt(self) -> Iterator[None]:
+        """A claim that failed may have been committed all the same."""
+        try:
+            yield
+        except Temporary:
+            self.unsure = True
+            raise
+
+    def _hand_back(self, events: Sequence[Event] | None = None) -> int:
+        with self.database.write() as (connection, _):
+            return hand_back(connection, self.worker_id, events)
+
+    def _set_stage(self, stage: str) -> None:
+        with self.database.write() as (connection, _):
+            set_stage(connection, self.worker_id, stage)
