@@ -46,10 +46,14 @@ Receipts = dict[Name, Receipt]
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """What a group became: a receipt an arrival, in order, and the new events by queue."""
+    """What a group became: a receipt an arrival, in order, and the new events by queue.
+
+    ``durable``: whether the disk has it; else it has after ``Database.sync``.
+    """
 
     receipts: Sequence[Receipt]
     rings: dict[str, list[int]]
+    durable: bool = True
 
 
 def accept(

@@ -1,7 +1,7 @@
 """One way to a connection: short reads, and writes that hold the database for as short as they can.
 
 SQLite: WAL, synchronous FULL, every write ``BEGIN IMMEDIATE``. PostgreSQL: READ COMMITTED, ``synchronous_commit`` on. Leases
-and heartbeats alone do not wait for the disk, and what the intake writes to SQLite waits for it afterwards (``sync``).
+and heartbeats alone do not wait for the disk, and what the intake writes to SQLite may wait for it afterwards (``sync``).
 """
 
 from collections.abc import Iterator

@@ -35,7 +35,7 @@ class Submission:
 
 
 class Answers:
-    """The thread that waits for the disk. ``last_received``: feed → when it last brought something, in seconds since 1970."""
+    """With a thread that waits for the disk. ``last_received``: feed → when it last brought something, in seconds since 1970."""
 
     def __init__(self, database: Database, measures: Measures) -> None:
         self.last_received: dict[str, float] = {}
@@ -57,8 +57,11 @@ class Answers:
         return self._thread.is_alive()
 
     def give(self, group: Sequence[Submission], accepted: Accepted) -> None:
-        """Hand over a group that is committed; returns at once."""
-        self._written.put((group, accepted))
+        """Answer a group that is durable, or have it answered once it is."""
+        if accepted.durable:
+            self._answer(group, accepted)
+        else:
+            self._written.put((group, accepted))
 
     def _run(self) -> None:
         ended = False

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pickle import dumps  # what Connection.recv reads; its own send looks up every object in Python
 from types import TracebackType
@@ -27,7 +27,7 @@ from typing import Any
 
 from db.accept import Accepted, accept
 from db.engine import Database
-from producers.writer import NotWritten
+from producers.writer import Commits, NotWritten
 from stream.arrival import Arrival
 from stream.content import SAVE_SECONDS
 from stream.errors import DxstreamError, Temporary
@@ -160,10 +160,10 @@ def main() -> None:
     peer = Connection(int(sys.argv[1]))
     try:
         setup: Setup = peer.recv()
-        database = Database(setup.url)
+        commits = Commits(Database(setup.url))
         peer.send("ready")
         while True:
-            peer.send_bytes(dumps(_answer(database, setup, peer)))
+            peer.send_bytes(dumps(_answer(commits, setup, peer)))
     except (EOFError, OSError, _PeerGoneError):
         return
 
@@ -173,15 +173,15 @@ def _tell(kind: type[BaseException], _error: BaseException, _trace: TracebackTyp
     sys.stderr.write(f"the process that writes the ledger ends: {kind.__name__}\n")
 
 
-def _answer(database: Database, setup: Setup, peer: Connection) -> Accepted | DxstreamError:
+def _answer(commits: Commits, setup: Setup, peer: Connection) -> Accepted | DxstreamError:
     """What became of the next group."""
     try:
         arrivals, waited = _hear(peer)
-        with database.write_unsynced() as (connection, now):
+        with commits.begin() as (connection, now):
             accepted = accept(connection, now, arrivals, slot=setup.slot, window=setup.window, waited=waited)
             if any(arrival.content.on_its_way for arrival in arrivals):
                 _hear_of_files(peer)
-            return accepted
+        return replace(accepted, durable=commits.durable)
     except DxstreamError as error:
         return error
     except _PeerGoneError:

@@ -25,20 +25,20 @@ def kept(door: Door) -> list[str]:
         return list(connection.execute(sa.select(inputs.c.sender_id).order_by(inputs.c.id)).scalars())
 
 
-def test_what_comes_while_the_disk_is_slow_is_written_and_nobody_is_answered_yet(written_door: Door, monkeypatch):
+def test_what_comes_while_the_disk_is_slow_is_written_and_nobody_is_answered_yet(door: Door, monkeypatch):
     slow = threading.Event()
     monkeypatch.setattr(os, "fdatasync", lambda _: slow.wait(30))
-    first = written_door.intake.submit(note(written_door, "first"))
-    second = written_door.intake.submit(note(written_door, "second"))
-    while kept(written_door) != ["first", "second"]:
+    first = door.intake.submit(note(door, "first"))
+    second = door.intake.submit(note(door, "second"))
+    while kept(door) != ["first", "second"]:
         assert not first.done()
     assert not second.done()
     slow.set()
     assert [first.result(10).known, second.result(10).known] == [False, False]
 
 
-def test_without_a_disk_the_sender_hears_that_it_may_send_again_and_is_recognised(written_door: Door, monkeypatch):
-    intake = written_door.intake
+def test_without_a_disk_the_sender_hears_that_it_may_send_again_and_is_recognised(door: Door, monkeypatch):
+    intake = door.intake
     monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 100)
     intake.database.engine.dispose()  # so that its next connection waits no longer than that
     syncing, locked = threading.Event(), threading.Event()
@@ -50,10 +50,10 @@ def test_without_a_disk_the_sender_hears_that_it_may_send_again_and_is_recognise
 
     with monkeypatch.context() as failing:
         failing.setattr(os, "fdatasync", fail)
-        sent = intake.submit(note(written_door, "first"))
+        sent = intake.submit(note(door, "first"))
         syncing.wait(30)
         with intake.database.write():  # so that the log cannot be brought into the file either
             locked.set()
             with pytest.raises(Temporary):
                 sent.result(10)
-    assert intake.submit(note(written_door, "first")).result(10).known
+    assert intake.submit(note(door, "first")).result(10).known
