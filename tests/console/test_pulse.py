@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from failing import failing_once
 
 from console import pulse
 from console.pulse import Pulse
@@ -12,14 +13,7 @@ from db.engine import Database
 def test_it_looks_again_after_an_error_that_nobody_expected(sqlite: Database, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pulse, "BEAT_SECONDS", 0.01)
     found, again = Pulse(sqlite), threading.Event()
-    looks = iter([KeyError])
-
-    def look() -> None:
-        if error := next(looks, None):
-            raise error
-        again.set()
-
-    monkeypatch.setattr(found, "look", look)
+    monkeypatch.setattr(found, "look", failing_once(again))
     found.start()
     assert again.wait(20)
     found.stop()

@@ -5,24 +5,11 @@ import os
 import threading
 
 import pytest
-import sqlalchemy as sa
+from note_samples import kept, note
 
 from db import sqlite
-from db.tables import inputs
 from producers.door import Door
-from stream.arrival import Arrival, WriteNote
 from stream.errors import Temporary
-
-
-def note(door: Door, name: str) -> Arrival:
-    text = door.store.put(f"text of {name}".encode())
-    ask = WriteNote(case_key=name, text=text, facts={})
-    return Arrival(feed="folder", identity=name, sender_id=name, content=text, asks=(ask,))
-
-
-def kept(door: Door) -> list[str]:
-    with door.intake.database.read() as connection:
-        return list(connection.execute(sa.select(inputs.c.sender_id).order_by(inputs.c.id)).scalars())
 
 
 def test_what_comes_while_the_disk_is_slow_is_written_and_nobody_is_answered_yet(door: Door, monkeypatch):

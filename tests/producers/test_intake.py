@@ -1,24 +1,10 @@
 """The one door: what is submitted as a whole is committed as a whole, and what goes with it by chance does not suffer."""
 
 import pytest
-import sqlalchemy as sa
+from note_samples import kept, note
 
-from db.tables import inputs
 from producers.door import Door
-from stream.arrival import Arrival, WriteNote
 from stream.errors import Refused
-
-
-def note(door: Door, name: str, **facts: object) -> Arrival:
-    """One that has ``facts`` which are no JSON cannot be written."""
-    text = door.store.put(f"text of {name}".encode())
-    ask = WriteNote(case_key=f"note:{name}", text=text, facts=facts)
-    return Arrival(feed="folder", identity=name, sender_id=name, content=text, asks=(ask,))
-
-
-def kept(door: Door) -> list[str]:
-    with door.intake.database.read() as connection:
-        return list(connection.execute(sa.select(inputs.c.sender_id).order_by(inputs.c.id)).scalars())
 
 
 def test_several_are_answered_with_a_receipt_each_in_order(written_door: Door) -> None:

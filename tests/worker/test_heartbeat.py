@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from failing import failing_once
 from worker_samples import send
 
 from db.engine import Database
@@ -101,14 +102,8 @@ def test_a_busy_worker_is_not_deaf(heartbeat: Heartbeat):
 
 def test_it_beats_on_after_an_error_that_nobody_expected(heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("worker.heartbeat.BEAT_SECONDS", 0.01)
-    beats, again = iter([KeyError]), threading.Event()
-
-    def beat() -> None:
-        if error := next(beats, None):
-            raise error
-        again.set()
-
-    monkeypatch.setattr(heartbeat, "_beat", beat)
+    again = threading.Event()
+    monkeypatch.setattr(heartbeat, "_beat", failing_once(again))
     heartbeat.start()
     assert again.wait(20)
     heartbeat.stop()

@@ -15,7 +15,7 @@ from test_archives import make_tar
 from db import backlogs as backlog_rows
 from db.backlogs import set_state
 from db.tables import cases, contents, events, inputs, tallies
-from producers.backlog import reading
+from producers.backlog import commit, reading
 from producers.backlog.runner import Stopped
 from stream.content import ContentStore
 from stream.errors import Fatal, Temporary
@@ -190,19 +190,22 @@ def test_a_file_of_many_messages_goes_on_where_it_was(pushing: Pushing, archive:
     assert pushing.inputs() == [str(number) for number in range(10)]
 
 
-def test_an_input_that_the_ledger_cannot_hold_is_refused_without_its_neighbours(pushing: Pushing, archive: Path, monkeypatch):
-    (archive / "a.hl7").write_bytes(b"".join(oru(result(), control_id=str(number)) for number in range(4)))
-    (archive / "b.dcm").write_bytes(image())
-    from producers.backlog import commit
-
+def cannot_hold(monkeypatch: pytest.MonkeyPatch, sender_id: str) -> None:
+    """The ledger fails with every group that holds this input."""
     genuine = commit.accept
 
     def accept(connection, now, arrivals, **options):
-        if any(arrival.sender_id == "2" for arrival in arrivals):
+        if any(arrival.sender_id == sender_id for arrival in arrivals):
             raise ValueError("cannot be written")
         return genuine(connection, now, arrivals, **options)
 
     monkeypatch.setattr(commit, "accept", accept)
+
+
+def test_an_input_that_the_ledger_cannot_hold_is_refused_without_its_neighbours(pushing: Pushing, archive: Path, monkeypatch):
+    (archive / "a.hl7").write_bytes(b"".join(oru(result(), control_id=str(number)) for number in range(4)))
+    (archive / "b.dcm").write_bytes(image())
+    cannot_hold(monkeypatch, "2")
     row = pushing.push(archive)
     assert len(pushing.inputs()) == row["inputs"] == 4
     assert pushing.reasons() == {"a.hl7 3": "the ledger cannot hold this input"}
@@ -213,16 +216,7 @@ def test_a_transaction_that_the_ledger_cannot_hold_is_refused_as_a_whole(pushing
     for kind in ("transaction", "batch"):
         sent = {"resourceType": "Bundle", "type": kind, "entry": [{"resource": observation(number)} for number in range(3)]}
         (archive / f"{kind}.json").write_text(json.dumps(sent))
-    from producers.backlog import commit
-
-    genuine = commit.accept
-
-    def accept(connection, now, arrivals, **options):
-        if any(arrival.sender_id == "Observation/o1" for arrival in arrivals):
-            raise ValueError("cannot be written")
-        return genuine(connection, now, arrivals, **options)
-
-    monkeypatch.setattr(commit, "accept", accept)
+    cannot_hold(monkeypatch, "Observation/o1")
     pushing.push(archive)
     assert pushing.inputs() == ["Observation/o0", "Observation/o2"]  # of the batch
     assert pushing.files()["transaction.json"] == "refused"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from dicom_samples import ct_slice, send
+from failing import failing_once
 from pydicom.uid import generate_uid
 
 from db.close import Closer
@@ -201,14 +202,8 @@ def test_a_source_that_cannot_be_is_said_at_the_start(tmp_path: Path, line: str)
 def test_a_source_is_asked_again_after_an_error_that_nobody_expected(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "LOOK_SECONDS", 0.01)
     asker = Asker(door.intake.database, "CT1", Source(host="127.0.0.1", port=1, ae_title="PACS"), ae_title="DXSTREAM")
-    looks, again = iter([KeyError]), threading.Event()
-
-    def look() -> None:
-        if error := next(looks, None):
-            raise error
-        again.set()
-
-    monkeypatch.setattr(asker, "look", look)
+    again = threading.Event()
+    monkeypatch.setattr(asker, "look", failing_once(again))
     asker.start()
     assert again.wait(20)
     asker.stop()
