@@ -18,6 +18,8 @@ HERE = Path(__file__).parent
 PATIENCE = 120.0
 #: A drain takes about so long, in seconds, however slow it is.
 SECONDS = 10.0
+#: No drain takes longer: two threads in each of two processes may come to a tenth of the rate of a moment ago.
+LONGEST = 4 * SECONDS
 #: More than a child may hold, so that each has loaded the model.
 WARM_UP = 8 * PROCESSES
 
@@ -31,31 +33,46 @@ class CeleryFirst:
         self.engine = sa.create_engine(url)
 
     def drain(self, paths: Sequence[Path]) -> Drained:
-        """Fill the queue while nobody listens, then let the worker listen."""
-        self.app.control.cancel_consumer("celery", reply=True, timeout=2)
+        """Fill the queue while nobody listens, then let the worker listen; what it has not judged by the end is taken away."""
+        self._deaf()
         there = self.written()
         for path in paths:
             self.app.send_task("judge", args=[self.kind, str(path)])
         before, began = cpu_seconds(self.roots), time.monotonic()
         self.app.control.add_consumer("celery")
-        self.wait(there + len(paths))
-        seconds = time.monotonic() - began
-        return Drained(number=len(paths), seconds=seconds, cpu_seconds=cpu_seconds(self.roots) - before)
+        judged = self.wait(there + len(paths), LONGEST) - there
+        drained = Drained(number=judged, seconds=time.monotonic() - began, cpu_seconds=cpu_seconds(self.roots) - before)
+        if judged < len(paths):
+            self._forget()
+        return drained
+
+    def _deaf(self) -> None:
+        self.app.control.cancel_consumer("celery", reply=True, timeout=2)
+
+    def _forget(self) -> None:
+        """Empty the queue, and wait for the tasks that the worker holds already."""
+        self._deaf()
+        self.app.control.purge()
+        told = self.app.control.inspect(timeout=2)
+        while any(held is None or any(held.values()) for held in (told.active(), told.reserved())):
+            time.sleep(0.5)
 
     def written(self) -> int:
         """Rows of predictions."""
         with self.engine.connect() as connection:
             return int(connection.exec_driver_sql("SELECT count(*) FROM predictions").scalar_one())
 
-    def wait(self, number: int) -> None:
-        """Until so many rows are there; raises TimeoutError when nothing moves."""
-        last, moved = -1, time.monotonic()
-        while (there := self.written()) < number:
+    def wait(self, number: int, longest: float = float("inf")) -> int:
+        """Rows, once so many are there or ``longest`` seconds are over; raises TimeoutError when nothing moves."""
+        began = moved = time.monotonic()
+        last = -1
+        while (there := self.written()) < number and time.monotonic() - began < longest:
             if there != last:
                 last, moved = there, time.monotonic()
             if time.monotonic() - moved > PATIENCE:
                 raise TimeoutError(f"Celery has judged {there} of {number}")
             time.sleep(0.01)
+        return there
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What every design that is measured can do, and what is found of it."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,11 +38,15 @@ class Design(Protocol):
         """Judge these files, all of which wait at the beginning."""
 
 
+#: Submits each file at its moment (seconds from now); gives the seconds from then until its prediction was durable.
+Feed = Callable[[Sequence[Path], Sequence[float]], list[float]]
+
+
 class Fed(Design, Protocol):
     """One that can be fed at a given pace too."""
 
     def feed(self, paths: Sequence[Path], moments: Sequence[float]) -> list[float]:
-        """Submit each file at its moment (seconds from now); gives the seconds from then until its prediction was durable."""
+        """See ``Feed``."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from design import WIDTH, Fed, median, percentile
+from design import WIDTH, Feed, median, percentile
 from pacing import poisson
 from rich.console import Console
 
@@ -17,18 +17,18 @@ FEWEST = 100
 
 
 def latency_rows(
-    designs: Mapping[str, Fed], paths: Sequence[Path], limit: float, rounds: int, *, seconds: float
+    feeds: Mapping[str, Feed], paths: Sequence[Path], limit: float, rounds: int, *, seconds: float
 ) -> list[dict[str, Any]]:
-    """A row a load and design: medians over the rounds of that round's percentiles. ``limit``: events a second."""
+    """A row a load and feed: medians over the rounds of that round's percentiles. ``limit``: events a second."""
     rows = []
     for load in LOADS:
         rate = load * limit
         number = min(max(round(rate * seconds), FEWEST if seconds > 1 else 20), len(paths))
-        found: dict[str, list[list[float]]] = {name: [] for name in designs}
+        found: dict[str, list[list[float]]] = {name: [] for name in feeds}
         for round_ in range(rounds):
             moments = poisson(rate, number, seed=round_)
-            for name, design in designs.items():
-                found[name].append(design.feed(paths[:number], moments))
+            for name, feed in feeds.items():
+                found[name].append(feed(paths[:number], moments))
         rows += [_row(name, some, load, rate, number) for name, some in found.items()]
     return rows
 

@@ -26,8 +26,10 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _draw_panel(panel, rows: Sequence[Mapping[str, Any]]) -> None:
-    for design, colour in (("limit", "tab:grey"), ("dxstream", "tab:blue")):
+    for design, colour in (("limit", "tab:grey"), ("dxstream", "tab:blue"), ("dxstream, from bytes", "tab:green")):
         mine = [row for row in rows if row["design"] == design]
+        if not mine:
+            continue
         for figure, style in (("p50_ms", "o-"), ("p99_ms", "^--")):
             values = [row[figure] for row in mine]
             panel.plot([100 * row["load"] for row in mine], values, style, color=colour, label=f"{design} {figure[:3]}")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psycopg
 import torch
@@ -41,6 +42,7 @@ Row = tuple[object, ...]
 def main(kind: str, listed: str, database: str, part: int) -> None:
     """Load, then judge until standard input ends."""
     keep_memory()
+    cv2.setNumThreads(1)
     torch.set_num_threads(1)
     model = ready(match(list_cards(), kind, FACTS[kind]), "cpu", os.environ.get("DXSTREAM_RUNTIME", ""))
     paths = Path(listed).read_text().split()

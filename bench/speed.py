@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import celery_first
 import further
 import limit_loops
-from design import Design, Fed
+from design import Design, Fed, Feed
 from draining import drain_rows, show_drain
 from inputs import write_inputs
 from latency import latency_rows, show_latency
@@ -96,11 +96,19 @@ def measure(place: Place, work: str, options: argparse.Namespace, document: dict
         rows = drain_rows(found, paths, options.rounds)
         document["drain"] += [{"work": work, "database": place.database, **row} for row in rows]
         if "latency" in options.parts:
-            fed = {name: design for name, design in found.items() if name != "celery"}
             reached = next(row["events_per_s"] for row in rows if row["design"] == "limit")
-            some = latency_rows(fed, paths, reached, options.rounds, seconds=1 if options.short else 4)
+            some = latency_rows(feeds(found), paths, reached, options.rounds, seconds=1 if options.short else 4)
             document["latency"] += [{"work": work, "database": place.database, **row} for row in some]
     shutil.rmtree(place.folder / "inputs")
+
+
+def feeds(found: Mapping[str, Design | Fed]) -> dict[str, Feed]:
+    """What the latencies are measured of. Small content is a row of the ledger: only that of scans is durable by itself."""
+    some: dict[str, Feed] = {name: design.feed for name, design in found.items() if name != "celery"}
+    system = found.get("dxstream")
+    if isinstance(system, System) and system.kind == "scan":
+        some["dxstream, from bytes"] = system.feed_bytes
+    return some
 
 
 @contextmanager

@@ -63,19 +63,36 @@ class System:
         return Drained(number=len(paths), seconds=seconds, cpu_seconds=cpu_seconds(self.roots) - before)
 
     def feed(self, paths: Sequence[Path], moments: Sequence[float]) -> list[float]:
-        """Submit each through an intake: the bytes become durable, the ledger commits, the bell rings."""
-        name = f"feed-{next(_rounds)}"
-        keys = [f"image:{name}-{place}" for place in range(len(paths))]
-        bytes_of = [path.read_bytes() for path in paths]
-        with self._intake() as submit, ThreadPoolExecutor(SENDERS) as senders, watch(self.database, name) as durable:
+        """Submit each through an intake: the ledger commits, the bell rings. The content is durable before, as the limit's is."""
+        contents = [self._put(path) for path in paths]
+        with self._intake() as intake:
+            return self._feed(moments, lambda name, place: intake.submit(self.arrival(name, contents[place])).result())
+
+    def feed_bytes(self, paths: Sequence[Path], moments: Sequence[float]) -> list[float]:
+        """The same from bytes that only the sender has: as a feed does it, they are saved while the rows are written."""
+        contents = [path.read_bytes() for path in paths]
+
+        def submit(name: str, place: int) -> None:
+            content = self.store.begin(contents[place])
+            answer = intake.submit(self.arrival(name, content))
+            self.store.save(content, contents[place])
+            answer.result()
+
+        with self._intake() as intake:
+            return self._feed(moments, submit)
+
+    def _feed(self, moments: Sequence[float], submit: Callable[[str, int], object]) -> list[float]:
+        """Call ``submit`` with a name and a place at each moment; seconds until each was durable."""
+        feed = f"feed-{next(_rounds)}"
+        with ThreadPoolExecutor(SENDERS) as senders, watch(self.database, feed) as durable:
             began, clock = time.monotonic(), time.time()
             for place, moment in enumerate(moments):
                 wait_until(began + moment)
-                senders.submit(submit, f"{name}-{place}", bytes_of[place])
+                senders.submit(submit, f"{feed}-{place}", place)
             senders.shutdown()
             self.wait()
             found = durable(clock - began)
-        return [found[key] - began - moment for key, moment in zip(keys, moments, strict=True)]
+        return [found[f"image:{feed}-{place}"] - began - moment for place, moment in enumerate(moments)]
 
     def arrival(self, name: str, content: Content, lane: Lane = Lane.ROUTINE) -> Arrival:
         """One input that is judged by itself."""
@@ -108,21 +125,13 @@ class System:
         return rings
 
     @contextmanager
-    def _intake(self) -> Iterator[Callable[[str, bytes], None]]:
-        """Gives what a sender calls; as a feed does it, the bytes are saved while the rows are written."""
+    def _intake(self) -> Iterator[Intake]:
         ring = RingThread(Bell(self.installation.settings.redis_url))
         intake = Intake(self.database, ring, Measures(), slot="bench")
         ring.start()
         intake.start()
-
-        def submit(name: str, data: bytes) -> None:
-            content = self.store.begin(data)
-            answer = intake.submit(self.arrival(name, content))
-            self.store.save(content, data)
-            answer.result()
-
         try:
-            yield submit
+            yield intake
         finally:
             intake.stop()
             ring.stop()

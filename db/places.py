@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from db.rows import read_rows
 from db.tables import content_places
 from db.tally import insert_for
 from stream.errors import Broken, NotReadableError
@@ -50,7 +51,11 @@ def find_places(connection: sa.Connection, digests: Collection[str]) -> dict[str
     wanted = sorted(digests)
     found: dict[str, Place] = {}
     for start in range(0, len(wanted), 500):
-        query = sa.select(content_places).where(content_places.c.digest.in_(wanted[start : start + 500]))
-        for row in connection.execute(query).mappings():
-            found[row["digest"]] = Place(digest=row["digest"], path=row["path"], start=row["start"], head=bytes(row["head"]))
+        for digest, path, offset, head in read_rows(connection, _PLACES, digests=wanted[start : start + 500]):
+            found[digest] = Place(digest=digest, path=path, start=offset, head=bytes(head))
     return found
+
+
+_PLACES = sa.select(*[content_places.c[name] for name in ("digest", "path", "start", "head")]).where(
+    content_places.c.digest.in_(sa.bindparam("digests", expanding=True))
+)

@@ -57,8 +57,10 @@ def open_device(device: Device, *, threads: int) -> tuple[str, str]:
 
     ``threads``: cores that this process may use for one forward pass. Raises Fatal naming what is missing.
     """
-    import torch  # noqa: PLC0415 - only here, in the worker's own process, after pinning
+    import cv2  # noqa: PLC0415 - only here, in the worker's own process, after pinning
+    import torch  # noqa: PLC0415
 
+    cv2.setNumThreads(threads)
     torch.set_num_threads(threads)
     if device.kind == "cpu":
         return "cpu", "cpu"

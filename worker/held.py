@@ -4,13 +4,13 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from db.claim import Found, claim, claim_within, find
+from db.claim import Found, claim, claim_within, find, is_full
 from db.engine import Database
 from db.leases import set_stage
 from db.save import hand_back, save
@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 #: Between two tries to reach a database that is away, in seconds.
 RETRY_SECONDS = 0.5
+#: A ring wakes an idle worker, which rings on, or lies there for the next one: after its first full batch a worker rings as rarely
+#: as this, in seconds, in case Redis has lost it.
+RING_SECONDS = 1.0
 
 #: Which events were saved (others have them by now), and when by the database's clock.
 Saved = tuple[set[int], datetime]
@@ -51,9 +54,12 @@ class Held:
     stopping: Callable[[], bool]
     explained: Callable[[], Collection[str]]
     unsure: bool = False
+    _ring_at: float = field(default=0.0, init=False)
 
     def claim(self, *, suspects: bool, rung: bool) -> Sequence[Event]:
-        """The next batch's events; none where nothing waits."""
+        """The next batch's events; none where nothing waits. ``rung``: whether it is the first since this worker was."""
+        if rung:
+            self._ring_at = 0.0
         return self.persist("claim", lambda: self._claim(suspects=suspects, rung=rung)) or ()
 
     def save(self, judged: Sequence[Judged]) -> Saved | None:
@@ -67,12 +73,13 @@ class Held:
     def take_up(self, claimed: Sequence[Event]) -> None:
         """Before anything of these is touched.
 
-        More may wait than this worker took (behind suspects, the others): the next idle one is to hear of it. And a claim does
-        not wait for the disk, but that of suspects must be durable, else a machine that they bring down would forget that they
-        were tried: the commit that tells their stage takes it along.
+        Where more may wait than this worker took (behind suspects, the others) the next idle one is to hear of it. And a claim
+        does not wait for the disk, but that of suspects must be durable, else a machine that they bring down would forget that
+        they were tried: the commit that tells their stage takes it along.
         """
         suspect = any(event.suspect for event in claimed)
-        if len(claimed) > 1 or suspect:
+        if suspect or (is_full(claimed) and time.monotonic() >= self._ring_at):
+            self._ring_at = time.monotonic() + RING_SECONDS
             self.bell.ring(queue_name(claimed[-1].modality, claimed[-1].lane), [])
         if suspect:
             self.persist("fetch", lambda: self._set_stage("fetch"))
