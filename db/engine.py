@@ -121,6 +121,10 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     connection.commit()
 
 
+#: idle_in_transaction_session_timeout and transaction_timeout, which the driver calls internal errors (PostgreSQL, appendix A).
+_ENDED_BY_SERVER = ("25P03", "25P04")
+
+
 @contextmanager
 def _as_ours() -> Iterator[None]:
     """The driver's errors as ours; their text may hold values of rows, so it is not carried on."""
@@ -131,7 +135,7 @@ def _as_ours() -> Iterator[None]:
     except (OperationalError, InterfaceError, sa.exc.TimeoutError) as error:
         raise _temporary(error) from None
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _ENDED_BY_SERVER:
             raise _temporary(error) from None
         raise
 

@@ -5,7 +5,8 @@ driver that is called once a row gives the interpreter away as often (docs/decis
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
 
@@ -37,6 +38,21 @@ def write_rows(connection: sa.Connection, statement: sa.Insert, rows: Sequence[M
         ]
         returned += _call(connection, text, values, found)
     return returned
+
+
+def append_rows(connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The same for many short rows that nothing is asked of: PostgreSQL copies them, a fifth of the work (docs/decisions/0033)."""
+    if connection.dialect.name != "postgresql" or not rows:
+        write_rows(connection, statement, rows)
+        return
+    names = tuple(rows[0])
+    _, steps, _ = _insert(connection.dialect, statement, names, 1)
+    text = f"COPY {statement.table.name} ({', '.join(name for name, _, _ in steps)}) FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    with _raised_as_sqlalchemy(connection, text), driver.cursor() as cursor, cursor.copy(text) as copy:
+        for row in rows:
+            values = [row.get(name, usual) for name, usual, _ in steps]
+            copy.write_row([step[2](value) if step[2] else value for step, value in zip(steps, values, strict=True)])
 
 
 def read_rows(connection: sa.Connection, statement: Query, **values: Any) -> list[tuple[Any, ...]]:
@@ -72,16 +88,24 @@ def _call(
     connection: sa.Connection, text: str, values: Sequence[Any], found: Sequence[Process | None] | None
 ) -> list[tuple[Any, ...]]:
     driver: Any = connection.connection.driver_connection
-    dialect: Any = connection.dialect
-    base = dialect.loaded_dbapi.Error
-    try:
+    with _raised_as_sqlalchemy(connection, text):
         cursor = driver.execute(text, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall() if found is not None else []
-    except base as error:
-        raise sa.exc.DBAPIError.instance(text, None, error, base, dialect=dialect) from None  # no values
     if found is None or not any(found):
         return rows
     return [tuple([process(value) if process else value for value, process in zip(row, found, strict=True)]) for row in rows]
+
+
+@contextmanager
+def _raised_as_sqlalchemy(connection: sa.Connection, text: str) -> Iterator[None]:
+    """The driver's errors without values of rows, and with what SQLAlchemy knows of them: whether the connection is gone."""
+    dialect: Any = connection.dialect
+    base = dialect.loaded_dbapi.Error
+    try:
+        yield
+    except base as error:
+        gone = dialect.is_disconnect(error, connection.connection.driver_connection, None)
+        raise sa.exc.DBAPIError.instance(text, None, error, base, connection_invalidated=gone, dialect=dialect) from None
 
 
 @lru_cache(maxsize=512)

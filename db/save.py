@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from db.explanations import want
 from db.leases import progress
-from db.rows import change_rows, read_rows, write_rows
+from db.rows import append_rows, change_rows, read_rows, write_rows
 from db.tables import cases, events, findings, predictions
 from db.tally import Counts, raise_tallies
 from stream.event import Event, GivenUp, Judged, Later, NotPredicted, Predicted
@@ -208,7 +208,7 @@ def _save_predictions(
     found = [
         {"prediction_id": ids[row["event_id"]], **vars(finding)} for row, one in zip(rows, said, strict=True) for finding in one
     ]
-    write_rows(connection, _FIND, found)
+    append_rows(connection, _FIND, found)
     return [(ids[row["event_id"]], str(row["model_digest"])) for row in rows]
 
 

@@ -189,7 +189,8 @@ def zombie(stage: Stage) -> float | None:
     process.send_signal(signal.SIGCONT)
     code = process.wait(30)
     if code not in LOST:
-        stage.complain(f"a zombie ended with {code}, not for its lost lease or its overdue stage")
+        last = victim.member.log.read_text(errors="replace").splitlines()[-1:]
+        stage.complain(f"a zombie ended with {code}, not for its lost lease or its overdue stage: {last}")
     listed = ",".join(map(str, held)) or "0"
     if stage.one.one(f"SELECT count(*) FROM predictions WHERE event_id IN ({listed}) AND device = :name", name=name):
         stage.complain("what a zombie said late was recorded")

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from db.engine import Database
-from db.rows import MOST_ROWS, change_rows, read_rows, write_rows
+from db.rows import MOST_ROWS, append_rows, change_rows, read_rows, write_rows
 from db.tables import cases, contents
 
 AT = datetime(2026, 3, 1, 9, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
@@ -27,6 +27,15 @@ def test_every_row_is_written_and_comes_back(database: Database, count: int) -> 
     rows = [{"digest": f"{number:064d}", "data": b"x"} for number in range(count)]
     with database.write() as (connection, _):
         assert sorted(digest for (digest,) in write_rows(connection, KEEP, rows)) == [row["digest"] for row in rows]
+
+
+@pytest.mark.parametrize("count", [0, 1, MOST_ROWS + 3])
+def test_appended_rows_have_their_types_and_defaults(database: Database, count: int) -> None:
+    rows = [a_case(f"{number:03d}") for number in range(count)]
+    with database.write() as (connection, _):
+        append_rows(connection, OPEN, rows)
+        found = read_rows(connection, BY_KEYS, keys=[row["case_key"] for row in rows])
+    assert found == [(row["case_key"], {"age_years": 4.5}, AT, 0) for row in rows]
 
 
 def test_types_and_defaults_are_sqlalchemys_own(database: Database) -> None:
@@ -57,3 +66,8 @@ def test_an_error_is_sqlalchemys_and_names_no_value(database: Database) -> None:
     with database.read() as connection, pytest.raises(sa.exc.IntegrityError) as caught:
         write_rows(connection, OPEN, [a_case("twice")])
     assert "age_years" not in str(caught.value)
+
+
+def test_an_error_of_appended_rows_is_sqlalchemys(database: Database) -> None:
+    with database.read() as connection, pytest.raises(sa.exc.IntegrityError):
+        append_rows(connection, OPEN, [a_case("twice"), a_case("twice")])
