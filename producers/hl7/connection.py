@@ -17,7 +17,7 @@ from producers.hl7.group import Group
 from producers.hl7.parse import NOT_ALLOWED, parse_message
 from stream.arrival import Arrival, Receipt
 from stream.content import INLINE_BYTES
-from stream.errors import Refused, Temporary
+from stream.errors import Refused, Temporary, Unwritable
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,8 @@ class Connection:
         assert submitted.receipt is not None
         try:
             receipt = await submitted.receipt
-        except Refused as refusal:
+        except Unwritable as refusal:
+            self._door.intake.keep_unwritable("hl7", refusal, submitted.frame)
             return hl7_answer.refused(submitted.header, submitted.frame, refusal)
         note = receipt.reason if receipt.disposition == "not_used" and not receipt.refused else ""
         return hl7_answer.accepted(submitted.header, submitted.frame, note=note, points=receipt.told(submitted.arrival))
