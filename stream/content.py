@@ -107,11 +107,28 @@ class ContentStore:
         try:
             return self.path(digest).read_bytes()
         except FileNotFoundError as error:
+            if self._is_missing():
+                raise Temporary("the content store is not there") from error
             raise Broken("its content is gone from the store") from error
         except OSError as error:
             if error.errno in _DAMAGED and self._answers():
                 raise NotReadableError(f"its file in the content store cannot be read ({error.strerror})") from error
             raise Temporary(f"the content store cannot be read ({error.strerror})") from error
+
+    def holds(self, digest: str) -> bool:
+        """Whether it is a file of this store; raises Temporary without the disk."""
+        try:
+            return self.path(digest).exists()
+        except OSError as error:
+            raise Temporary(f"the content store cannot be read ({error.strerror})") from error
+
+    def _is_missing(self) -> bool:
+        """Whether the folder is not there or has nothing in it, as where its disk is not mounted: a store has its folders."""
+        try:
+            with os.scandir(self.folder) as found:
+                return next(found, None) is None
+        except OSError:
+            return True
 
     def _answers(self) -> bool:
         """Whether a new file can be written there and read again."""
@@ -124,6 +141,10 @@ class ContentStore:
         finally:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
+
+    def look(self) -> None:
+        """Ask the disk for anything, whatever it answers: one that hangs is found out here."""
+        self._is_missing()
 
     def hurry(self, digest: str) -> None:
         """Have the disk bring a file into memory, without waiting for it: it was written past the page cache."""

@@ -14,7 +14,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from db.engine import Database
-from db.leases import BEAT_SECONDS, renew
+from db.leases import BEAT_SECONDS, end_worker, renew
 from db.slots import Slot
 from db.tables import events
 from stream.errors import Fatal, Temporary
@@ -73,7 +73,17 @@ class Heartbeat:
         stage = self.stages.overdue()
         if stage:
             log.error("the stage %s has passed its deadline; this process ends", stage)
+            if stage == "fetch":
+                self._hand_back()
             self.leave(EXIT_HUNG)
+
+    def _hand_back(self) -> None:
+        """A content store that hangs is no event's doing: nothing that this worker holds becomes a suspect."""
+        try:
+            with self.database.write() as (connection, now):
+                end_worker(connection, now, self.worker_id, crashed=False)
+        except Temporary as error:
+            log.warning("the leases run out by themselves: %s", error)
 
     def _beat(self) -> None:
         try:

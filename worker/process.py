@@ -101,6 +101,8 @@ def _work(
         queues=options.queues,
     )
     heartbeat.start()
+    with diagnosis.stages.at("fetch"):
+        diagnosis.store.look()  # where it hangs, this process ends before it has claimed anything
     log.info("worker %s is ready on %s with %s", options.name, device, ", ".join(model.card.name for model in models.values()))
     try:
         consume(worker_app(options.redis_url, options.queues, lambda: _hear(diagnosis, explainer)), options.name)

@@ -49,8 +49,16 @@ def test_a_store_that_cannot_be_written_is_a_temporary_fault(tmp_path: Path):
 
 
 def test_content_that_is_gone_is_broken(tmp_path: Path):
+    store = ContentStore(tmp_path)
+    store.put(b"x" * (INLINE_BYTES + 1))
     with pytest.raises(Broken):
-        ContentStore(tmp_path).get("0" * 64)
+        store.get("0" * 64)
+
+
+@pytest.mark.parametrize("folder", [".", "nowhere"])
+def test_a_store_whose_disk_is_not_mounted_is_away_and_its_content_is_not_gone(tmp_path: Path, folder: str):
+    with pytest.raises(Temporary):
+        ContentStore(tmp_path / folder).get("0" * 64)
 
 
 def bad_sector(store: ContentStore, digest: str) -> None:

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from failing import failing_once
 from worker_samples import send
 
+from db.claim import claim
 from db.engine import Database
-from db.leases import WorkerRow, end_worker, enlist
+from db.leases import WorkerRow, end_earlier, end_worker, enlist
 from db.tables import events, slots, workers
 from stream.metrics import Measures
 from worker import stages
@@ -79,6 +80,18 @@ def test_a_stage_past_its_deadline_ends_the_process(heartbeat: Heartbeat, monkey
     monkeypatch.setitem(stages.DEADLINES, "infer", -1.0)
     with heartbeat.stages.at("infer"), pytest.raises(Left, match=str(EXIT_HUNG)):
         heartbeat._check_stages()
+
+
+def test_a_store_that_hangs_ends_the_process_and_makes_no_event_a_suspect(heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch):
+    send(heartbeat.database, "fine")
+    claim(heartbeat.database, heartbeat.worker_id)
+    monkeypatch.setitem(stages.DEADLINES, "fetch", -1.0)
+    with heartbeat.stages.at("fetch"), pytest.raises(Left, match=str(EXIT_HUNG)):
+        heartbeat._check_stages()
+    with heartbeat.database.write() as (connection, now):
+        end_earlier(connection, now, name="w", host="here")  # as whoever watches it does
+        (row,) = connection.execute(sa.select(events)).mappings().all()
+    assert (row["state"], row["suspect"], row["crashes"]) == ("waiting", False, 0)
 
 
 def test_an_idle_worker_that_no_longer_hears_its_queue_ends(heartbeat: Heartbeat):
