@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from dicom_samples import file_of, projection
 from worker_samples import SmallModel, send, worker_on
 
 from db.engine import Database
 from db.leases import end_worker
 from db.report import status
-from db.tables import events, predictions
+from db.tables import contents, events, predictions
 from db.tally import read_tallies
 from models.interface import Prepared, Scores
+from models.pixels import COLOUR, read_picture
 from stream.content import ContentStore
 from stream.errors import Fatal
+from stream.judgement import Sample
 from worker.prepare import MAX_FAILURES
 
 
@@ -66,6 +69,21 @@ def test_a_rejected_event_says_why_in_words(sqlite: Database, store: ContentStor
     send(sqlite, "reject")
     worker_on(sqlite, store, redis_url).run()
     assert rows(sqlite)[0]["reason"] == "constant image"
+
+
+def test_a_colour_image_is_rejected_by_name_and_not_tried_again(sqlite: Database, store: ContentStore, redis_url: str):
+    class Reader(SmallModel):
+        def prepare(self, sample: Sample) -> Prepared:
+            return Prepared(arrays={"picture": read_picture(sample.contents[0]).values})
+
+    colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    picture = projection(**colour, Rows=16, Columns=16, PixelData=bytes(range(256)) * 3)
+    send(sqlite, "colour")
+    with sqlite.write() as (connection, _):
+        connection.execute(sa.update(contents).values(data=file_of(picture)))
+    worker_on(sqlite, store, redis_url, Reader()).run()
+    (row,) = rows(sqlite)
+    assert (row["state"], row["outcome"], row["reason"]) == ("done", "rejected", COLOUR)
 
 
 def test_an_error_that_comes_back_each_time_ends_dead_with_its_stage(sqlite: Database, store: ContentStore, redis_url: str):
