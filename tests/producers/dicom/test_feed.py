@@ -184,6 +184,19 @@ def test_half_a_dataset_is_refused_in_plain_words_and_the_receiver_lives_on(feed
     assert refusals(door) == {'["dicom", "cannot understand"]': 1}
 
 
+def test_a_fault_of_our_own_is_answered_so_that_it_blocks_no_sender_and_tells_nothing(
+    feed: DicomFeed, door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise ValueError(MARK)
+
+    monkeypatch.setattr("producers.dicom.instance.parse_header", broken)
+    answer = send(feed.port, projection())
+    assert (answer.Status, answer.ErrorComment) == (0xC000, "it cannot be read")
+    assert refusals(door) == {'["dicom", "cannot understand"]': 1}
+    assert MARK not in caplog.text
+
+
 def test_a_dataset_that_is_not_the_announced_instance_is_refused(feed: DicomFeed, door: Door) -> None:
     sent = projection()
     dataset = file_of(sent)
