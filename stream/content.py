@@ -111,7 +111,7 @@ class ContentStore:
                 raise Temporary("the content store is not there") from error
             raise Broken("its content is gone from the store") from error
         except OSError as error:
-            if self._answers():
+            if self.answers():
                 raise NotReadableError(f"its file in the content store cannot be read ({error.strerror})") from error
             raise Temporary(f"the content store cannot be read ({error.strerror})") from error
 
@@ -130,7 +130,7 @@ class ContentStore:
         except OSError:
             return True
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         """Whether a new file can be written there and read again; where we cannot write, whether the folder can be listed."""
         aside = self.folder / f".{uuid.uuid4().hex}"
         try:
@@ -141,10 +141,6 @@ class ContentStore:
         finally:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
-
-    def look(self) -> None:
-        """Ask the disk for anything, whatever it answers: one that hangs is found out here."""
-        self._is_missing()
 
     def hurry(self, digest: str) -> None:
         """Have the disk bring a file into memory, without waiting for it: it was written past the page cache."""

@@ -236,7 +236,7 @@ def test_a_worker_looks_whether_its_store_hangs_before_it_claims(
 ):
     send(sqlite, "fine")
     seen: list[list[str]] = []
-    monkeypatch.setattr(ContentStore, "look", lambda _: seen.append(states(sqlite)))
+    monkeypatch.setattr(ContentStore, "answers", lambda _: seen.append(states(sqlite)))
     monkeypatch.setattr("worker.process.consume", lambda *_: seen.append(["consumed"]))
     options = WorkerOptions(
         name="w", device=Device(name="cpu", kind="cpu"), redis_url=redis_url, content=tmp_path / "content", models=tmp_path
