@@ -78,9 +78,11 @@ class Heartbeat:
         stage = self.stages.overdue()
         if stage:
             log.error("the stage %s has passed its deadline; this process ends", stage)
-            if stage == "fetch" and not self._store_answers():
-                self._hand_back()
-            self.leave(EXIT_HUNG)
+            try:
+                if stage == "fetch" and not self._store_answers():
+                    self._hand_back()
+            finally:
+                self.leave(EXIT_HUNG)
 
     def _store_answers(self) -> bool:
         """Where it does, one file alone hangs, and its event is found out as any other that ends its worker."""
