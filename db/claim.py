@@ -150,6 +150,11 @@ class Found:
     small: Mapping[str, bytes]
     places: Mapping[str, Place]
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether any of them must be read from a disk."""
+        return any(digest not in self.small for digest in self.digests)
+
     def read(self) -> tuple[bytes, ...] | Exception:
         """One entry a content, or why they cannot be had; raises Temporary without the disk."""
         try:
@@ -161,7 +166,7 @@ class Found:
         """A content that was left in place is read there, unless the store has it from elsewhere."""
         if digest in self.small:
             return self.small[digest]
-        if digest in self.places and not self.store.path(digest).exists():
+        if digest in self.places and not self.store.holds(digest):
             return self.places[digest].read()
         return self.store.get(digest)
 

@@ -1,6 +1,7 @@
 """Cases whose time has come become events: the keeper calls this in every sweep."""
 
 import hashlib
+import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,8 +17,11 @@ from db.tables import case_inputs, cases, inputs, points, refused_points
 from db.tally import raise_tallies
 from db.timeline import analytes_not_seen_since
 from stream.content import ContentStore
+from stream.errors import Temporary
 from stream.points import POINT, encode_points
 from stream.window import Window
+
+log = logging.getLogger(__name__)
 
 #: An analyte unseen by the installation for so long is not connected.
 NOT_CONNECTED_AFTER = timedelta(days=7)
@@ -40,7 +44,11 @@ class Closer:
         commit = Commit(connection=connection, now=now, window=self.window)
         due = sa.select(cases).where(cases.c.close_at <= now).order_by(cases.c.close_at).limit(AT_ONCE)
         for case in connection.execute(due.with_for_update(skip_locked=True)).mappings().all():
-            row = self._freeze_stay(commit, case) if case["origin_at"] else self._freeze_series(commit, case)
+            try:
+                row = self._freeze_stay(commit, case) if case["origin_at"] else self._freeze_series(commit, case)
+            except Temporary as error:  # of the content store: the case is still due in the next sweep
+                log.warning("a case is not closed for now: case=%d reason=%s", case["id"], error)
+                continue
             self._add_event(commit, case, row)
         raise_tallies(connection, self.slot, commit.counts)
         return commit.rings

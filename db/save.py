@@ -1,6 +1,5 @@
 """Save once: verdicts of a batch in one transaction, under the fence that each claim raised."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -11,12 +10,10 @@ import sqlalchemy as sa
 from db.explanations import want
 from db.leases import progress
 from db.rows import append_rows, change_rows, read_rows, write_rows
+from db.save_counts import counts_of
 from db.tables import cases, events, findings, predictions
-from db.tally import Counts, raise_tallies
+from db.tally import raise_tallies
 from stream.event import Event, GivenUp, Judged, Later, NotPredicted, Predicted
-
-#: A rejection's reason as a label ends at its first colon, so that there are few of them.
-_LABEL_LENGTH = 60
 
 
 def save(
@@ -45,7 +42,7 @@ def save(
         predicted = [judged for judged in held if isinstance(judged.verdict, Predicted)]
         said = _save_predictions(connection, now, predicted, device, revised)
         want(connection, now, [one for one, digest in said if digest in explained])
-    raise_tallies(connection, slot, _counts(held))
+    raise_tallies(connection, slot, counts_of(batch, held))
     return ids
 
 
@@ -214,27 +211,6 @@ def _save_predictions(
 
 _SAY = sa.insert(predictions).returning(predictions.c.event_id, predictions.c.id)
 _FIND = sa.insert(findings)
-
-
-def _counts(held: Sequence[Judged]) -> Counts:
-    counts: Counts = Counter()
-    for judged in held:
-        event = judged.event
-        match judged.verdict:
-            case Predicted(model=model):
-                counts["events_done", (event.modality, event.lane, "predicted")] += 1
-                counts["predictions", (model.name,)] += 1
-            case NotPredicted(outcome=outcome, reason=reason, model=model):
-                counts["events_done", (event.modality, event.lane, outcome)] += 1
-                if outcome == "rejected":
-                    counts["gate_rejections", (model.name if model else "", reason.split(":")[0][:_LABEL_LENGTH])] += 1
-            case Later(stage=stage):
-                counts["retries", (event.modality, stage)] += 1
-                counts["retries_by_lane", (event.modality, event.lane)] += 1
-            case GivenUp(stage=stage):
-                counts["dead", (event.modality, stage)] += 1
-                counts["dead_by_lane", (event.modality, event.lane)] += 1
-    return counts
 
 
 def hand_back(connection: sa.Connection, worker_id: int, batch: Collection[Event] | None = None) -> int:

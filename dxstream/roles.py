@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from redis import RedisError
+
 from db.cards import active_rows, record_cards
 from db.engine import Database
 from db.migrate import upgrade
@@ -60,6 +62,16 @@ def open_database(settings: Settings) -> Database:
             time.sleep(1)
         else:
             return database
+
+
+def look_at_redis(bell: Bell) -> None:
+    """Say so where it may drop rings: no event is lost by that, but its work begins late, whenever the keeper rings again."""
+    try:
+        policy = bell.eviction()
+    except RedisError:
+        return  # one that is away is waited for
+    if policy:
+        log.warning("Redis may drop rings: its maxmemory-policy is %s; CONFIG SET maxmemory-policy noeviction", policy)
 
 
 def card_row(card: Card) -> dict[str, Any]:
@@ -224,6 +236,7 @@ def run_keeper(settings: Settings) -> None:
     """Keep the ledger and serve ``/metrics``, ``/healthz`` and ``/readyz`` until asked to stop."""
     database = open_database(settings)
     bell = Bell(settings.redis_url)
+    look_at_redis(bell)
     keeper = Keeper(database, bell, ContentStore(content_folder(settings)), keep=settings.keep)
     server = _metrics_server(settings, Ledger(database, bell, places=disk_places(settings)), keeper_ready(database))
     server.start()
@@ -278,5 +291,6 @@ def run_worker_role(settings: Settings, device: str, *, queues: Collection[str],
         explain=settings.explain,
     )
     database = open_database(settings)
+    look_at_redis(Bell(settings.redis_url))
     serve_process(settings, Devices())
     run_worker(database, options)

@@ -21,7 +21,7 @@ from producers.answers import Answers, Submission, fail
 from producers.refused import RefusedThread
 from producers.writer import NotWritten, WriteHere, Writer
 from stream.arrival import Arrival, Receipt
-from stream.errors import Refused, Temporary
+from stream.errors import Temporary, Unwritable
 from stream.metrics import Measures
 from stream.ring import RingThread
 from stream.window import Window
@@ -86,7 +86,7 @@ class Intake:
         return self._answers.last_received
 
     def submit(self, arrival: Arrival) -> Future[Receipt]:
-        """Hand over one arrival; the future gives its Receipt after the commit, or raises Refused or Temporary."""
+        """Hand over one arrival; the future gives its Receipt after the commit, or raises Unwritable or Temporary."""
         return self._hand_in(Submission((arrival,), True, time.monotonic()))
 
     def submit_whole(self, arrivals: Sequence[Arrival]) -> Future[Sequence[Receipt]]:
@@ -109,6 +109,10 @@ class Intake:
             self._refused["refused", (feed, reason)] += 1
         if content:
             self._kept.keep(Refusal(feed=feed, reason=words or reason, place=place, content=content))
+
+    def keep_unwritable(self, feed: str, error: Unwritable, content: bytes) -> None:
+        """Keep what the ledger cannot hold, as its feed had it. It is counted already."""
+        self._kept.keep(Refusal(feed=feed, reason=error.reason, place="", content=content))
 
     def write_refusals(self) -> None:
         """Bring the counted refusals and failed rings into the ledger; without a database they wait for the next time."""
@@ -168,8 +172,8 @@ class Intake:
             return
         for arrival in group[0].arrivals:
             log.warning("an input cannot be written: feed=%s error=%s", arrival.feed, _kind(error))
-            self.refused(arrival.feed, "cannot be written", content=arrival.content.data or b"")
-        fail(group, error if isinstance(error, Refused) else Refused("the ledger cannot hold this input"))
+            self.refused(arrival.feed, "cannot be written")
+        fail(group, Unwritable("the ledger cannot hold this input"))
 
     def _write(self, group: list[Submission]) -> Accepted:
         now = time.monotonic()

@@ -27,8 +27,8 @@ FREE_BYTES_WATERMARK = 256 * 1024 * 1024
 SAVE_SECONDS = 10.0
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-#: What a disk says of a bad sector, or a file system of what it holds of one file.
-_DAMAGED = {errno.EIO, errno.EBADMSG, errno.EUCLEAN}
+#: What is said where there is a disk and we cannot write to it.
+_NOT_OURS = _NO_SPACE | {errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +108,37 @@ class ContentStore:
             with open(self._name(digest), "rb", buffering=0) as file:  # noqa: PTH123 - a path of pathlib costs more than the call
                 return file.read()
         except FileNotFoundError as error:
+            if self._is_missing():
+                raise Temporary("the content store is not there") from error
             raise Broken("its content is gone from the store") from error
         except OSError as error:
-            if error.errno in _DAMAGED and self._answers():
+            if self.answers():
                 raise NotReadableError(f"its file in the content store cannot be read ({error.strerror})") from error
             raise Temporary(f"the content store cannot be read ({error.strerror})") from error
 
-    def _answers(self) -> bool:
-        """Whether a new file can be written there and read again."""
+    def holds(self, digest: str) -> bool:
+        """Whether it is a file of this store; raises Temporary without the disk."""
+        try:
+            return self.path(digest).exists()
+        except OSError as error:
+            raise Temporary(f"the content store cannot be read ({error.strerror})") from error
+
+    def _is_missing(self) -> bool:
+        """Whether the folder is not there or has nothing in it, as where its disk is not mounted: a store has its folders."""
+        try:
+            with os.scandir(self.folder) as found:
+                return next(found, None) is None
+        except OSError:
+            return True
+
+    def answers(self) -> bool:
+        """Whether a new file can be written there and read again; where we cannot write, whether the folder can be listed."""
         aside = self.folder / f".{uuid.uuid4().hex}"
         try:
             write_durably(aside, b"?")
             return aside.read_bytes() == b"?"
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno in _NOT_OURS and not self._is_missing()
         finally:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)

@@ -5,7 +5,8 @@
     │   ├── OutOfSpace     the disk is full or above its watermark
     │   └── NotReadableError   one file alone cannot be read: its event is tried again, and all others go on
     ├── Refused            the sender's content is at fault: answer in the protocol's own words, never retry
-    │   └── Unsupported    well formed, but not something that this port takes
+    │   ├── Unsupported    well formed, but not something that this port takes
+    │   └── Unwritable     well formed too, but the ledger cannot hold it: the intake has counted it already
     ├── NotJudged          a done event without a prediction
     │   ├── Rejected       a gate refused the input; outcome ``rejected``
     │   └── Unmatched      no active model is meant for it; outcome ``unmatched``
@@ -46,6 +47,10 @@ class Refused(DxstreamError):
 
 class Unsupported(Refused):
     """Well formed, but not something that this port takes."""
+
+
+class Unwritable(Refused):
+    """The ledger itself cannot hold it: found at the commit, and counted there."""
 
 
 class NotJudged(DxstreamError):

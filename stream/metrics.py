@@ -21,6 +21,10 @@ TURNAROUND_BUCKETS = (1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 2 *
 #: Events judged together.
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
+#: Why a batch took no more: it was full; nothing more waited; its events are for several models, so it was judged in smaller parts;
+#: a worker died over them; one of them is judged by itself.
+BATCH_REASONS = ("full", "drained", "split", "suspect", "alone")
+
 #: The feeds whose inputs are counted from 0 on, before the first has come.
 FEEDS = ("dicom", "fhir", "folder", "hl7", "stow")
 
@@ -38,6 +42,7 @@ COUNTERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "refused": ("dxstream_refused", "What senders were refused.", ("feed", "reason")),
     "events": ("dxstream_events_received", "Events that were opened.", ("modality", "lane")),
     "events_done": ("dxstream_events_done", "Events that ended done.", ("modality", "lane", "outcome")),
+    "batches": ("dxstream_batches", "Batches that were saved, by why they took no more events.", ("modality", "reason")),
     "predictions": ("dxstream_predictions", "Predictions saved.", ("model",)),
     "gate_rejections": ("dxstream_gate_rejections", "Inputs that a gate refused.", ("model", "reason")),
     "retries": ("dxstream_retries", "Events that were put back after a temporary error.", ("modality", "stage")),

@@ -53,6 +53,12 @@ class Bell:
         told: Any = self._lists.info("memory")
         return int(told["used_memory"]), int(told.get("maxmemory") or told["total_system_memory"])
 
+    def eviction(self) -> str:
+        """The policy by which Redis may drop rings when its memory is full; empty where it never does. Raises RedisError."""
+        told: Any = self._lists.info("memory")
+        policy = str(told["maxmemory_policy"])
+        return "" if policy == "noeviction" else policy
+
     def ring(self, name: str, hints: list[int]) -> bool:
         """Ring unless a ring is still unheard: that one will find these events too. False when Redis cannot be had."""
         try:

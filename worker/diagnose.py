@@ -1,14 +1,16 @@
 """The life of a batch: claim, fetch, prepare, infer, save; the ledger's work is done while the device is busy with the next."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from db.claim import Found, is_full
 from db.engine import Database
 from models.interface import Model
 from stream.content import ContentStore
+from stream.errors import Temporary
 from stream.event import Event, Judged
 from stream.metrics import Measures
 from stream.queues import ALL_QUEUES
@@ -18,6 +20,8 @@ from worker.infer import judge_all
 from worker.observe import observe
 from worker.prepare import Ready, prepare_all
 from worker.stages import Stages
+
+log = logging.getLogger(__name__)
 
 #: What is judged waits so long for the batch behind it, in whose thread's next transaction it would be saved, in seconds.
 SAVE_AFTER = 1.0
@@ -102,13 +106,14 @@ class Diagnosis:
                 if not batch.events:
                     self._save_rest()
                     self._held.release_strays()
+                    self._held.await_store()
                     batch, rung = self._take(rung=rung), False
                 if batch.events:
                     ahead = self._look_ahead(batch)
                     current, batch = batch, Batch()
                     self._unsaved = self._judge(current)
                     batch, ahead = self._wait(ahead) if ahead else Batch(), None
-                elif not self._held.unsure:
+                elif not (self._held.unsure or self._held.unread):
                     break
         finally:
             self._end_turn(batch, ahead)
@@ -179,13 +184,20 @@ class Diagnosis:
         return self._prepare(batch, models) if self._pool else batch
 
     def _prepare(self, batch: Batch, models: Mapping[str, Model]) -> Batch:
-        """Nothing is prepared where this worker was asked to stop while the bytes could not be had."""
+        """Where a content store cannot be read, what lies there is left to others, and the rest is prepared."""
         self._held.tell_stage(batch.events, "prepare")
-
-        def prepare() -> list[Ready | Judged]:
-            return prepare_all(batch.events, batch.found, models, self._pool, fetch_seconds=batch.fetch_seconds)
-
-        return Batch(events=batch.events, done=self._held.persist("prepare", prepare) or ())
+        try:
+            with self.stages.at("prepare"):
+                done = prepare_all(
+                    batch.events, batch.found, models, self._pool, stages=self.stages, fetch_seconds=batch.fetch_seconds
+                )
+        except Temporary as error:
+            log.warning("left to others: %s", error)
+            away = [event for event in batch.events if batch.found[event.id].on_disk]
+            self._held.leave_to_others(away, [batch.found[event.id] for event in away])
+            here = [event for event in batch.events if not batch.found[event.id].on_disk]
+            return self._prepare(replace(batch, events=here), models)
+        return Batch(events=batch.events, done=done)
 
     def _judge(self, batch: Batch) -> list[Judged]:
         """Infer one batch, prepared first where that is left to this thread."""

@@ -15,7 +15,7 @@ from db.slots import Samples, read_slots
 from db.tables import cards
 from db.tally import read_tallies
 from stream.keep import KINDS
-from stream.metrics import COUNTERS, FEEDS, HISTOGRAMS
+from stream.metrics import BATCH_REASONS, COUNTERS, FEEDS, HISTOGRAMS
 from stream.queues import ALL_QUEUES, Lane, Modality
 from stream.ring import Bell
 from worker.depths import Depths, Reading
@@ -81,6 +81,7 @@ def first_zeros(connection: sa.Connection) -> Iterator[tuple[str, list[tuple[str
     yield "dead_by_lane", [*lanes]
     yield "retries_by_lane", [*lanes]
     yield "events_done", [(*one, outcome) for one in lanes for outcome in report.OUTCOMES]
+    yield "batches", [(modality.value, reason) for modality in Modality for reason in BATCH_REASONS]
     yield "inputs", [(feed, disposition) for feed in FEEDS for disposition in report.DISPOSITIONS]
     yield "pruned", [(kind,) for kind in KINDS]
     yield "ring_failures", [()]

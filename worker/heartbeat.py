@@ -14,9 +14,10 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from db.engine import Database
-from db.leases import BEAT_SECONDS, renew
+from db.leases import BEAT_SECONDS, end_worker, renew
 from db.slots import Slot
 from db.tables import events
+from stream.content import ContentStore
 from stream.errors import Fatal, Temporary
 from stream.metrics import Measures
 from stream.rounds import one_round
@@ -28,6 +29,9 @@ EXIT_HUNG = 70
 EXIT_LEASE_LOST = 71
 EXIT_DEAF = 72
 EXIT_UNEXPECTED = 73
+
+#: A content store that needs longer to write and read a few bytes hangs, in seconds; within a lease, between two beats.
+ANSWER_SECONDS = 2.0
 
 #: Work that is ready for so long while this worker is idle: it no longer hears its queues.
 DEAF_AFTER = timedelta(seconds=15)
@@ -43,6 +47,7 @@ class Heartbeat:
     stages: Stages
     measures: Measures
     queues: Sequence[str]
+    store: ContentStore
     leave: Callable[[int], None] = os._exit
 
     def __post_init__(self) -> None:
@@ -73,7 +78,27 @@ class Heartbeat:
         stage = self.stages.overdue()
         if stage:
             log.error("the stage %s has passed its deadline; this process ends", stage)
-            self.leave(EXIT_HUNG)
+            try:
+                if stage == "fetch" and not self._store_answers():
+                    self._hand_back()
+            finally:
+                self.leave(EXIT_HUNG)
+
+    def _store_answers(self) -> bool:
+        """Where it does, one file alone hangs, and its event is found out as any other that ends its worker."""
+        told: list[bool] = []
+        asking = threading.Thread(target=lambda: told.append(self.store.answers()), name="asking", daemon=True)
+        asking.start()
+        asking.join(ANSWER_SECONDS)
+        return told == [True]
+
+    def _hand_back(self) -> None:
+        """A content store that hangs is no event's doing: nothing that this worker holds becomes a suspect."""
+        try:
+            with self.database.write() as (connection, now):
+                end_worker(connection, now, self.worker_id, crashed=False)
+        except Temporary as error:
+            log.warning("the leases run out by themselves: %s", error)
 
     def _beat(self) -> None:
         try:

@@ -40,7 +40,7 @@ class Held:
     """The ledger's side of one worker. Whatever gives None was given up because the worker was asked to stop.
 
     ``explained``: digests of the models whose predictions are put on the list of what is to be explained; ``unsure``: whether a
-    claim may have been committed without our knowing.
+    claim may have been committed without our knowing; ``unread``: what could not be read.
     """
 
     database: Database
@@ -54,6 +54,7 @@ class Held:
     stopping: Callable[[], bool]
     explained: Callable[[], Collection[str]]
     unsure: bool = False
+    unread: Sequence[Found] = ()
     _ring_at: float = field(default=0.0, init=False)
 
     def claim(self, *, suspects: bool, rung: bool) -> Sequence[Event]:
@@ -92,6 +93,17 @@ class Held:
         """Let others judge these."""
         if events:
             self.persist("save", lambda: self._hand_back(events))
+
+    def leave_to_others(self, events: Sequence[Event], found: Sequence[Found]) -> None:
+        """Hand back what cannot be read here: it may be that only this worker's content store is away."""
+        self.unread = found
+        self.give_back(events)
+
+    def await_store(self) -> None:
+        """Nothing more is claimed before what could not be read can be."""
+        unread, self.unread = self.unread, ()
+        if unread:
+            self.persist("fetch", lambda: _read_all(unread))
 
     def release_strays(self) -> None:
         """A claim whose answer was lost with the database may have been committed: nobody would ever judge what it leased.
@@ -153,3 +165,9 @@ class Held:
     def _set_stage(self, stage: str) -> None:
         with self.database.write() as (connection, _):
             set_stage(connection, self.worker_id, stage)
+
+
+def _read_all(unread: Sequence[Found]) -> None:
+    """One after the other; raises Temporary where one cannot be read now."""
+    for found in unread:
+        found.read()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -14,6 +15,7 @@ from stream.errors import Broken, Fatal, NotJudged, Temporary
 from stream.event import Event, GivenUp, Judged, Later, NotPredicted, Verdict
 from stream.event import Model as ModelName
 from stream.judgement import Sample
+from worker.stages import Stages
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ def prepare_all(
     models: Mapping[str, Model],
     pool: Executor | None,
     *,
+    stages: Stages,
     fetch_seconds: float,
 ) -> list[Ready | Judged]:
     """Read and prepare, in parallel where there is a pool; one bad event never fails its batch-mates.
@@ -53,24 +56,32 @@ def prepare_all(
     ``models``: digest → loaded model, in order.
     """
     every = map if pool is None else pool.map
-    return list(every(lambda event: prepare_one(event, found[event.id], models, fetch_seconds), batch))
+
+    def prepare(event: Event) -> Ready | Judged:
+        began = perf_counter()
+        with stages.at("fetch") if found[event.id].on_disk else nullcontext():  # read here, so that the bytes are still near
+            content = found[event.id].read()
+        return prepare_one(event, content, models, fetch_seconds + perf_counter() - began)
+
+    return list(every(prepare, batch))
 
 
-def prepare_one(event: Event, found: Found, models: Mapping[str, Model], fetch_seconds: float) -> Ready | Judged:
-    """One event's way to the model, or its verdict. Its bytes are read here, one event's at a time, so that they are still near."""
-    began = perf_counter()
-    content = found.read()
-    read_at = perf_counter()
+def prepare_one(
+    event: Event, content: tuple[bytes, ...] | Exception, models: Mapping[str, Model], fetch_seconds: float
+) -> Ready | Judged:
+    """One event's way to the model, or its verdict."""
+    read_at, stage = perf_counter(), "fetch"
     card: Card | None = None
     verdict: Verdict
 
     def seconds() -> dict[str, float]:
-        return {"fetch": fetch_seconds + read_at - began, "prepare": perf_counter() - read_at}
+        return {"fetch": fetch_seconds, "prepare": perf_counter() - read_at}
 
     try:
         card = match([model.card for model in models.values()], event.modality, event.facts)
         if isinstance(content, Exception):
             raise content
+        stage = "prepare"
         model = models[card.digest]
         prepared = model.prepare(Sample(contents=content, facts=event.facts))
         return Ready(event=event, model=model, prepared=prepared, seconds=seconds())
@@ -79,7 +90,7 @@ def prepare_one(event: Event, found: Found, models: Mapping[str, Model], fetch_s
     except Fatal:
         raise
     except Exception as error:  # noqa: BLE001 - the outermost edge of one event's preparation
-        verdict = failure(event, error, "prepare")
+        verdict = failure(event, error, stage)
     return Judged(event=event, verdict=verdict, seconds=seconds())
 
 

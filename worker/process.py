@@ -99,8 +99,11 @@ def _work(
         stages=diagnosis.stages,
         measures=diagnosis.measures,
         queues=options.queues,
+        store=diagnosis.store,
     )
     heartbeat.start()
+    with diagnosis.stages.at("fetch"):
+        diagnosis.store.answers()  # where it hangs, this process ends before it has claimed anything
     log.info("worker %s is ready on %s with %s", options.name, device, ", ".join(model.card.name for model in models.values()))
     try:
         consume(worker_app(options.redis_url, options.queues, lambda: _hear(diagnosis, explainer)), options.name)

@@ -11,7 +11,7 @@ from producers.dicom.quiet import silence_libraries
 from producers.dicom.source import Asker
 from producers.door import Door
 from stream.content import INLINE_BYTES
-from stream.errors import Refused, Temporary
+from stream.errors import Refused, Temporary, Unwritable
 
 log = logging.getLogger(__name__)
 
@@ -102,5 +102,8 @@ class DicomFeed:
         log.warning("refused: feed=dicom status=%04X reason=%s", status.code, error.reason)
         instance = storing.instance
         kept = write_file(instance, sop_class=instance.sop_class, sop_instance=instance.sop_instance)
-        self.door.intake.refused("dicom", counted, content=kept, place=error.where, words=error.reason)
+        if isinstance(error, Unwritable):
+            self.door.intake.keep_unwritable("dicom", error, kept)
+        else:
+            self.door.intake.refused("dicom", counted, content=kept, place=error.where, words=error.reason)
         return status

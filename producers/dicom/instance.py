@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from producers.dicom.file import Instance, write_file
 from producers.dicom.header import Header, ask_for, parse_header, patient_key
 from producers.door import Door
+from producers.unexpected import refused_if_unexpected
 from stream.arrival import Arrival
 from stream.errors import Refused
 from stream.queues import Lane
@@ -28,6 +29,11 @@ def prepare(door: Door, instance: Instance, *, feed: str, stat: bool = False, se
     ``feed`` is the way it came, ``sender`` the calling AE title, or the address that it came from by HTTP; ``stat``: the sender
     says so. The table ``[dicom]`` of feeds.toml holds for every way: by the sender, or by the station that took the image.
     """
+    with refused_if_unexpected(feed):
+        return _prepare(door, instance, feed, sender, stat=stat)
+
+
+def _prepare(door: Door, instance: Instance, feed: str, sender: str, *, stat: bool) -> tuple[Arrival, bytes]:
     header = parse_header(instance)
     _check_same(instance, header)
     config = door.feeds.feed("dicom")

@@ -13,7 +13,7 @@ from producers.dicom.header import parse_header
 from producers.dicom.instance import arrive
 from producers.door import Door
 from stream.arrival import Arrival, Receipt
-from stream.errors import OutOfSpace, Refused, Temporary, Unsupported
+from stream.errors import OutOfSpace, Refused, Temporary, Unsupported, Unwritable
 from stream.facts import SOP_CLASS
 
 #: Waiting for the ledger, in seconds.
@@ -79,7 +79,9 @@ def store_instances(door: Door, parts: Sequence[bytes], study: str = "", sender:
     ``study``: where the request names one, instances of any other are not taken. ``sender``: the address that it came from.
     """
     waiting = [_hand(door, part, study, sender) for part in parts]
-    return store_response([one if isinstance(one, Stored) else _answer(*one) for one in waiting])
+    return store_response(
+        [one if isinstance(one, Stored) else _answer(door, part, *one) for part, one in zip(parts, waiting, strict=True)]
+    )
 
 
 def store_response(results: Sequence[Stored]) -> tuple[int, dict[str, Any]]:
@@ -119,11 +121,12 @@ def _stray(instance: Instance, study: str) -> Stored | None:
     return Stored(sop_class=header.sop_class, sop_instance=header.sop_instance, failure=DOES_NOT_MATCH, reason=reason)
 
 
-def _answer(arrival: Arrival, answer: Future[Receipt]) -> Stored:
+def _answer(door: Door, part: bytes, arrival: Arrival, answer: Future[Receipt]) -> Stored:
     stored = Stored(sop_class=getattr(arrival.asks[0], "facts", {}).get(SOP_CLASS, ""), sop_instance=arrival.sender_id)
     try:
         answer.result(ANSWER_SECONDS)
-    except Refused as error:
+    except Unwritable as error:
+        door.intake.keep_unwritable("stow", error, part)
         return replace(stored, failure=CANNOT_UNDERSTAND, reason=error.reason)
     except (Temporary, TimeoutError) as error:
         return replace(stored, failure=OUT_OF_RESOURCES, reason=NOT_NOW, out_of_space=isinstance(error, OutOfSpace))

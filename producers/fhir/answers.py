@@ -12,7 +12,7 @@ from producers.fhir.elements import Element, text
 from producers.fhir.outcome import issue_of, issue_of_fault, issues_of, operation_outcome
 from producers.http.body import FHIR_JSON, AnsweredError
 from stream.arrival import Arrival, Receipt
-from stream.errors import OutOfSpace, Refused, Temporary
+from stream.errors import OutOfSpace, Refused, Temporary, Unwritable
 
 #: After this many seconds a sender should try again.
 RETRY_AFTER = 5
@@ -35,7 +35,7 @@ def became(one: Parsed, future: asyncio.Future[Receipt] | None) -> Taken | Refus
         return one if isinstance(one, Refused) else Refused("not submitted")
     try:
         return Taken(one, future.result())
-    except Refused as error:
+    except Unwritable as error:
         return error
     except Temporary as error:
         raise fault(error) from None

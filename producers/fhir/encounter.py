@@ -13,7 +13,8 @@ from producers.fhir.elements import Element, codings, element, elements, require
 from producers.fhir.patient import Person, read_facts
 from producers.fhir.times import first_moment, last_updated, moment_or_none
 from stream.arrival import Move, TellCourse
-from stream.moments import Moment
+from stream.errors import Refused
+from stream.moments import MOST_AHEAD, Moment
 
 #: Encounter.class of a stay in hospital: v3-ActCode, and the words that DSTU2 used.
 _INPATIENT = {"IMP", "ACUTE", "NONAC", "INPATIENT"}
@@ -52,6 +53,9 @@ def read_course(encounter: Element, person: Person, around: Around) -> tuple[Tel
     places = _places(encounter, around) if stands else []
     if stands and not places:
         return "the stay has no time of its beginning"
+    places = [place for place in places if place.since.at <= around.received_at + MOST_AHEAD]
+    if stands and not places:
+        raise Refused("in the future", where="Encounter.period")
     course = TellCourse(
         stay=stay,
         told_by=around.door.identities.digest("encounter", around.holder, resource_id(encounter) or stay),
@@ -77,7 +81,7 @@ def _moves(encounter: Element, places: list[_Place], stay: str, person: Person, 
         known = read_facts(person.patient, around.feed, at)
         yield Move(kind=kind, stay=stay, at=at, intensive=place.intensive, facts=known, repeated_hour=repeated_hour)
         kind = "transfer"
-    ended = first_moment(element(encounter, "period"), ("end",), around.feed.time_zone)
+    ended = first_moment(element(encounter, "period"), ("end",), around.feed.time_zone, around.received_at)
     if places and ended and text(encounter, "status") == "finished":
         yield Move(kind="discharge", stay=stay, at=ended, intensive=None)
 

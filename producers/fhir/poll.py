@@ -22,7 +22,7 @@ from producers.fhir.resource import check_object
 from producers.fhir.servers import Server
 from producers.fhir.times import last_updated
 from stream.arrival import Arrival
-from stream.errors import DxstreamError, Refused, Temporary
+from stream.errors import DxstreamError, Refused, Temporary, Unwritable
 
 log = logging.getLogger(__name__)
 
@@ -200,12 +200,14 @@ class Poller:
         return page
 
     def _commit(self, arrivals: Sequence[Arrival]) -> None:
-        submitted = [self._intake.submit(arrival) for arrival in arrivals]
+        submitted = [(arrival, self._intake.submit(arrival)) for arrival in arrivals]
         deadline = time.monotonic() + COMMIT_SECONDS
-        for answer in submitted:
+        for arrival, answer in submitted:
             try:
                 answer.result(max(deadline - time.monotonic(), 0.0))
-            except Refused as error:  # counted by the intake; the ledger will never hold it
+            except Unwritable as error:
+                content = arrival.content.data or self._origins.door.store.get(arrival.content.digest)
+                self._intake.keep_unwritable(arrival.feed, error, content)
                 log.warning("not kept: feed=fhir server=%s reason=%s", self.server.name, error.reason)
             except TimeoutError:
                 raise Temporary("the ledger does not answer") from None

@@ -10,6 +10,7 @@ from producers.fhir.elements import Element, canonical, elements, resource_id, r
 from producers.fhir.encounter import read_course
 from producers.fhir.observation import read_results
 from producers.fhir.patient import Person, key_of_patient, read_links, read_patient, read_person
+from producers.unexpected import refused_if_unexpected
 from stream.arrival import Arrival, Ask
 from stream.errors import Refused, Unsupported
 from stream.queues import Lane
@@ -25,6 +26,11 @@ def parse_resource(resource: Element, around: Around) -> Arrival:
 
     Its content is the canonical JSON, so that one resource written in two ways is one input.
     """
+    with refused_if_unexpected(around.way):
+        return _parse(resource, around)
+
+
+def _parse(resource: Element, around: Around) -> Arrival:
     kind = resource_type(resource)
     if kind in ALONGSIDE:
         return _arrival(resource, "", ALONGSIDE[kind], around)

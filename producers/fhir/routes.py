@@ -22,7 +22,7 @@ from producers.fhir.resource import TAKEN_ALONE, check_object, parse_resource
 from producers.http.body import FHIR_JSON, AnsweredError, answered, read_body
 from producers.http.token import SENDER
 from stream.arrival import Arrival
-from stream.errors import Refused, Temporary
+from stream.errors import Refused, Temporary, Unwritable
 
 #: The most bytes of one request; parsed, the worst JSON (lists of nothing) takes some thirty times as much memory.
 BODY_LIMIT = 64 * 2**20
@@ -196,7 +196,7 @@ class FhirRoutes:
         submitted = asyncio.wrap_future(self.door.intake.submit_whole(arrivals))
         try:
             receipts = await asyncio.shield(submitted)
-        except Refused as error:
+        except Unwritable as error:
             raise self._refused_transaction(bundle, [error] * len(parsed)) from None
         except Temporary as error:
             raise fault(error) from None
@@ -204,11 +204,14 @@ class FhirRoutes:
 
     def _refusal(self, status: int, error: Refused, content: bytes, *, code: str = "") -> AnsweredError:
         found = issue_of(error) | ({"code": code} if code else {})
-        self._keep(found, content)
+        self._keep(error, found, content)
         return AnsweredError(status, operation_outcome([found]))
 
-    def _keep(self, found: Issue, content: bytes) -> None:
+    def _keep(self, error: Refused, found: Issue, content: bytes) -> None:
         """Count a refusal and keep what was refused."""
+        if isinstance(error, Unwritable):
+            self.door.intake.keep_unwritable(self.feed.name, error, content)
+            return
         place = found.get("expression", [""])[0]
         self.door.intake.refused(self.feed.name, found["code"], content=content, place=place, words=found["diagnostics"])
 
@@ -216,7 +219,7 @@ class FhirRoutes:
         """The refused entries of a Bundle, each by itself."""
         for place, (entry, one) in enumerate(zip(read_entries(bundle), results, strict=True)):
             if isinstance(one, Refused):
-                self._keep(issue_of(one, place=place), canonical(entry))
+                self._keep(one, issue_of(one, place=place), canonical(entry))
 
     def _refused_transaction(self, bundle: Element, parsed: Sequence[Parsed]) -> AnsweredError:
         self._keep_entries(bundle, parsed)

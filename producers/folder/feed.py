@@ -15,7 +15,7 @@ from producers.door import Door
 from producers.folder.note import note_arrival
 from producers.folder.places import Inbox
 from stream.arrival import Arrival, Whole
-from stream.errors import Refused, Temporary
+from stream.errors import Refused, Temporary, Unwritable
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class FolderFeed:
         try:
             arrivals = self._parse(path)
         except Refused as error:
+            self.door.intake.refused("folder", "content refused")
             self._refuse(path, _words(error))
         except Exception as error:  # noqa: BLE001 - one file's outer edge: nobody would take the others any more
             self._leave(path, error)
@@ -133,7 +134,7 @@ class FolderFeed:
         for number, answer in enumerate(handed.answers, 1):
             try:
                 answer.result(ANSWER_SECONDS)
-            except Refused as error:
+            except Unwritable as error:  # counted by the intake
                 which = f"input {number}" if handed.inputs == len(handed.answers) else "all"
                 refusals.append(f"{which} of {handed.inputs}: {_words(error)}")
             except (Temporary, TimeoutError) as error:
@@ -146,7 +147,6 @@ class FolderFeed:
         self._put_away(handed.path)
 
     def _refuse(self, path: Path, reason: str) -> None:
-        self.door.intake.refused("folder", "content refused")
         log.warning("refused: feed=folder kind=%s", path.suffix.lower() if path.suffix.lower() in self.parsers else "unknown")
         self._put_away(path, reason)
 

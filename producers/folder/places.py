@@ -1,6 +1,7 @@
 """The inbox and its two corners: which files are whole, and where they go when they are dealt with."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,4 +72,5 @@ def _look(path: Path) -> Iterator[tuple[Path, Look]]:
         there = path.stat()
     except FileNotFoundError:  # taken away since the folder was listed
         return
-    yield path, (there.st_size, there.st_mtime_ns)
+    if stat.S_ISREG(there.st_mode):  # nobody knows when a pipe would end
+        yield path, (there.st_size, there.st_mtime_ns)

@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from producers.door import Door
 from producers.hl7 import answer as hl7_answer
@@ -15,9 +13,10 @@ from producers.hl7.answer import Header
 from producers.hl7.frames import END, MOST_BYTES, START, Frames, FrameTooLongError
 from producers.hl7.group import Group
 from producers.hl7.parse import NOT_ALLOWED, parse_message
+from producers.unexpected import refused_if_unexpected
 from stream.arrival import Arrival, Receipt
 from stream.content import INLINE_BYTES
-from stream.errors import Refused, Temporary
+from stream.errors import Refused, Temporary, Unwritable
 
 log = logging.getLogger(__name__)
 
@@ -147,12 +146,10 @@ class Connection:
     def _take(self, frame: bytes) -> Arrival | Refused | Temporary:
         try:
             self._door.store.check_space(len(frame))
-            return parse_message(frame, door=self._door, received_at=datetime.now(UTC))
+            with refused_if_unexpected("hl7"):
+                return parse_message(frame, door=self._door, received_at=datetime.now(UTC))
         except (Refused, Temporary) as error:
             return error
-        except Exception as error:  # noqa: BLE001 - the loop's outer edge: a message that we cannot read must not block its channel
-            log.error("a message cannot be read: feed=hl7 error=%s at=%s", type(error).__name__, _place(error))  # noqa: TRY400 - no content
-            return Refused("it cannot be read")
 
     def _refused(self, frame: bytes, error: Refused) -> _Submitted:
         kept = b"" if error.reason == NOT_ALLOWED else frame  # no stranger fills the ledger
@@ -177,13 +174,8 @@ class Connection:
         assert submitted.receipt is not None
         try:
             receipt = await submitted.receipt
-        except Refused as refusal:
+        except Unwritable as refusal:
+            self._door.intake.keep_unwritable("hl7", refusal, submitted.frame)
             return hl7_answer.refused(submitted.header, submitted.frame, refusal)
         note = receipt.reason if receipt.disposition == "not_used" and not receipt.refused else ""
         return hl7_answer.accepted(submitted.header, submitted.frame, note=note, points=receipt.told(submitted.arrival))
-
-
-def _place(error: Exception) -> str:
-    """File and line of an error; its own words may quote what was sent."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 import sqlalchemy as sa
+from servers import running_redis
 
 from db.engine import Database
 from dxstream import doctor_machine
@@ -59,6 +60,11 @@ def test_a_redis_that_evicts_or_is_almost_full_is_named(tmp_path: Path, redis_ur
         client.config_set("maxmemory-policy", "noeviction")
     assert found["redis evicts nothing"] == "CONFIG SET maxmemory-policy noeviction"
     assert any("raise maxmemory" in remedy for remedy in found.values())
+
+
+def test_a_redis_that_lets_nobody_see_its_configuration_is_examined_all_the_same(tmp_path: Path):
+    with running_redis("--rename-command", "CONFIG", "") as url:
+        assert faults(settings_of(tmp_path, redis_url=url)) == {}
 
 
 def test_a_site_toml_that_cannot_be_read_is_named_beside_everything_else(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Content named by its sha256."""
 
+import errno
 import hashlib
 import threading
 from pathlib import Path
@@ -49,8 +50,16 @@ def test_a_store_that_cannot_be_written_is_a_temporary_fault(tmp_path: Path):
 
 
 def test_content_that_is_gone_is_broken(tmp_path: Path):
+    store = ContentStore(tmp_path)
+    store.put(b"x" * (INLINE_BYTES + 1))
     with pytest.raises(Broken):
-        ContentStore(tmp_path).get("0" * 64)
+        store.get("0" * 64)
+
+
+@pytest.mark.parametrize("folder", [".", "nowhere"])
+def test_a_store_whose_disk_is_not_mounted_is_away_and_its_content_is_not_gone(tmp_path: Path, folder: str):
+    with pytest.raises(Temporary):
+        ContentStore(tmp_path / folder).get("0" * 64)
 
 
 def bad_sector(store: ContentStore, digest: str) -> None:
@@ -69,3 +78,21 @@ def test_one_file_that_the_disk_cannot_read_is_told_from_a_store_that_is_away(tm
     with pytest.raises(Temporary) as away:
         store.get("0" * 64)
     assert not isinstance(away.value, NotReadableError)
+
+
+@pytest.mark.parametrize("why", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_one_file_that_cannot_be_read_is_found_out_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: int
+):
+    store = ContentStore(tmp_path)
+    bad_sector(store, "0" * 64)
+    monkeypatch.setattr("stream.content.write_durably", lambda *_: (_ for _ in ()).throw(OSError(why, "no")))
+    with pytest.raises(NotReadableError):
+        store.get("0" * 64)
+
+
+def test_a_file_that_is_no_file_holds_up_nobody(tmp_path: Path):
+    store = ContentStore(tmp_path)
+    store.path("0" * 64).mkdir(parents=True)
+    with pytest.raises(NotReadableError):
+        store.get("0" * 64)

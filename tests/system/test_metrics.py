@@ -30,6 +30,7 @@ TABLE = {
     "dxstream_latency_seconds": ("histogram", {"modality", "lane"}),
     "dxstream_turnaround_seconds": ("histogram", {"modality"}),
     "dxstream_batch_size": ("histogram", {"modality"}),
+    "dxstream_batches_total": ("counter", {"modality", "reason"}),
     "dxstream_events_done_total": ("counter", {"modality", "lane", "outcome"}),
     "dxstream_predictions_total": ("counter", {"model"}),
     "dxstream_gate_rejections_total": ("counter", {"model", "reason"}),

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from dicom_samples import file_of, projection
 from worker_samples import SmallModel, send, worker_on
 
 from db.engine import Database
 from db.leases import end_worker
 from db.report import status
-from db.tables import events, predictions
+from db.tables import contents, events, predictions
+from db.tally import read_tallies
 from models.interface import Prepared, Scores
+from models.pixels import COLOUR, read_picture
 from stream.content import ContentStore
 from stream.errors import Fatal
+from stream.judgement import Sample
 from worker.prepare import MAX_FAILURES
 
 
@@ -67,6 +71,21 @@ def test_a_rejected_event_says_why_in_words(sqlite: Database, store: ContentStor
     assert rows(sqlite)[0]["reason"] == "constant image"
 
 
+def test_a_colour_image_is_rejected_by_name_and_not_tried_again(sqlite: Database, store: ContentStore, redis_url: str):
+    class Reader(SmallModel):
+        def prepare(self, sample: Sample) -> Prepared:
+            return Prepared(arrays={"picture": read_picture(sample.contents[0]).values})
+
+    colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    picture = projection(**colour, Rows=16, Columns=16, PixelData=bytes(range(256)) * 3)
+    send(sqlite, "colour")
+    with sqlite.write() as (connection, _):
+        connection.execute(sa.update(contents).values(data=file_of(picture)))
+    worker_on(sqlite, store, redis_url, Reader()).run()
+    (row,) = rows(sqlite)
+    assert (row["state"], row["outcome"], row["reason"]) == ("done", "rejected", COLOUR)
+
+
 def test_an_error_that_comes_back_each_time_ends_dead_with_its_stage(sqlite: Database, store: ContentStore, redis_url: str):
     send(sqlite, "poison")
     worker = worker_on(sqlite, store, redis_url)
@@ -109,6 +128,32 @@ def test_an_event_goes_to_the_model_that_is_meant_for_it(sqlite: Database, store
     worker_on(sqlite, store, redis_url, child, adult).run()
     assert [row["model_digest"] for row in rows(sqlite, predictions)] == ["digest of adult", "digest of child"]
     assert [row["outcome"] for row in rows(sqlite)] == ["predicted", "predicted", "unmatched", "rejected"]
+
+
+def test_a_metric_tells_why_batches_took_no_more_events(database: Database, store: ContentStore, redis_url: str):
+    child = SmallModel("child", {"age_years": {"below": 6}})
+    adult = SmallModel("adult", {"age_years": {"at_least": 16}})
+    worker = worker_on(database, store, redis_url, child, adult)
+
+    def told() -> dict[str, int]:
+        with database.read() as connection:
+            return {reason: number for (_, reason), number in read_tallies(connection)["batches"].items()}
+
+    send(database, *["grown"] * 35, facts={"age_years": 40})
+    worker.run()
+    assert told() == {"full": 1, "drained": 1}
+    send(database, "old", facts={"age_years": 40})
+    send(database, "young", facts={"age_years": 3})
+    worker.run()
+    assert told() == {"full": 1, "drained": 1, "split": 1}
+    send(database, *["feared"] * 2, facts={"age_years": 40})
+    with database.write() as (connection, _):
+        connection.execute(sa.update(events).where(events.c.state == "waiting").values(suspect=True))
+    send(database, *["feared more"] * 2, facts={"age_years": 40})
+    with database.write() as (connection, _):
+        connection.execute(sa.update(events).where(events.c.id > 39).values(suspect=True, crashes=1))
+    worker.run()
+    assert told() == {"full": 1, "drained": 1, "split": 1, "suspect": 1, "alone": 2}
 
 
 def test_a_worker_that_is_asked_to_stop_hands_back_what_it_prepared_ahead(sqlite: Database, store: ContentStore, redis_url: str):

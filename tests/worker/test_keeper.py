@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import redis
 import sqlalchemy as sa
 from worker_samples import send, worker_on
@@ -125,6 +126,21 @@ def test_a_stay_that_left_intensive_care_early_says_so(sqlite: Database, redis_u
         connection.execute(sa.update(cases).values(close_at=now))
     keeper_on(sqlite, redis_url, tmp_path).sweep()
     assert all_of(sqlite, events.c.facts)[0]["window_complete"] is False
+
+
+def test_a_full_content_store_keeps_one_case_open_and_the_keeper_goes_on(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("stream.content.INLINE_BYTES", -1)
+    with sqlite.read() as connection:
+        origin = sqlite.now(connection) - timedelta(days=4)
+    take(sqlite, arrival("adt", Move(kind="admit", stay="v", at=origin, intensive=True)), slice_of(1))
+    with sqlite.write() as (connection, now):
+        connection.execute(sa.update(cases).values(close_at=now))
+    Keeper(sqlite, Bell(redis_url), ContentStore(tmp_path, watermark=2**62)).sweep()
+    assert all_of(sqlite, events.c.modality) == ["scan"]
+    keeper_on(sqlite, redis_url, tmp_path).sweep()
+    assert all_of(sqlite, events.c.modality) == ["scan", "lab"]
 
 
 def test_waiting_work_that_nobody_claims_is_rung_once(sqlite: Database, redis_url: str, tmp_path: Path):

@@ -30,8 +30,10 @@ from stream.event import Event
 from stream.queues import ALL_QUEUES
 from stream.ring import Bell
 from worker.app import worker_app
+from worker.device import Device
 from worker.keeper import Keeper
-from worker.stages import Stages
+from worker.process import WorkerOptions, _work
+from worker.stages import DEADLINES, Stages
 
 
 @pytest.fixture
@@ -160,6 +162,90 @@ def test_what_is_judged_is_saved_though_the_bytes_of_the_batch_behind_it_cannot_
     assert saved[-1]
 
 
+def put_on_disk(database: Database, digest: str) -> None:
+    """Its bytes are a file of the store, or should be."""
+    with database.write() as (connection, _):
+        connection.execute(sa.delete(contents).where(contents.c.digest == digest))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_lies_in_a_store_that_is_away_is_left_to_others_and_its_batch_mates_are_judged(
+    sqlite: Database, redis_url: str, tmp_path: Path, threads: int
+):
+    send(sqlite, "fine", "away", "fine too")
+    put_on_disk(sqlite, "away".rjust(64, "0"))
+    end = time.monotonic() + 30
+
+    def stopping() -> bool:
+        return states(sqlite) == ["done", "waiting", "done"] or time.monotonic() > end
+
+    store = ContentStore(tmp_path / "not mounted")
+    assert worker_on(sqlite, store, redis_url, stopping=stopping, prepare_threads=threads).run() == 2
+    with sqlite.read() as connection:
+        left = connection.execute(sa.select(events).where(events.c.state == "waiting")).mappings().one()
+    assert (left["suspect"], left["attempts"], left["failures"], left["not_before"]) == (False, 0, 0, None)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_worker_whose_store_is_away_claims_nothing_until_it_is_back(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+):
+    monkeypatch.setattr("worker.held.RETRY_SECONDS", 0.01)
+    send(sqlite, *["away"] * 40)
+    put_on_disk(sqlite, "away".rjust(64, "0"))
+    tried: list[int] = []  # how many events were leased at each try
+
+    class Away(ContentStore):
+        def get(self, digest: str) -> bytes:
+            with sqlite.read() as connection:
+                tried.append(connection.execute(sa.select(sa.func.count()).where(events.c.state == "leased")).scalar_one())
+            if tried.count(0) < 5 and len(tried) < 200:
+                raise Temporary("the content store cannot be read")
+            return b"fine"
+
+    assert worker_on(sqlite, Away(tmp_path), redis_url, prepare_threads=threads).run() == 40
+    first = tried.index(0)
+    assert tried[first : first + 5] == [0] * 5
+    with sqlite.read() as connection:
+        assert set(connection.execute(sa.select(events.c.attempts)).scalars()) == {1}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_read_that_hangs_is_of_the_stage_fetch(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+):
+    """A pipe that nobody writes into: opening it waits, as on a network file system whose server is away."""
+    send(sqlite, "hangs")
+    store, digest = ContentStore(tmp_path / "content"), "hangs".rjust(64, "0")
+    put_on_disk(sqlite, digest)
+    store.path(digest).parent.mkdir(parents=True)
+    os.mkfifo(store.path(digest))
+    monkeypatch.setattr(store, "hurry", lambda _: None)
+    monkeypatch.setitem(DEADLINES, "fetch", 0.0)
+    worker = worker_on(sqlite, store, redis_url, prepare_threads=threads)
+    working = threading.Thread(target=worker.run)
+    working.start()
+    until(lambda: states(sqlite) == ["leased"] and worker.stages.overdue() == "fetch")
+    store.path(digest).write_bytes(b"fine")
+    working.join()
+    assert states(sqlite) == ["done"]
+
+
+def test_a_worker_looks_whether_its_store_hangs_before_it_claims(
+    sqlite: Database, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    send(sqlite, "fine")
+    seen: list[list[str]] = []
+    monkeypatch.setattr(ContentStore, "answers", lambda _: seen.append(states(sqlite)))
+    monkeypatch.setattr("worker.process.consume", lambda *_: seen.append(["consumed"]))
+    options = WorkerOptions(
+        name="w", device=Device(name="cpu", kind="cpu"), redis_url=redis_url, content=tmp_path / "content", models=tmp_path
+    )
+    worker_id = worker_on(sqlite, ContentStore(tmp_path), redis_url).worker_id
+    _work(sqlite, options, {}, worker_id, "cpu", None)
+    assert seen == [["waiting"], ["consumed"]]
+
+
 def test_a_file_that_the_disk_cannot_read_is_tried_again_later_and_its_batch_mates_are_judged(
     sqlite: Database, redis_url: str, tmp_path: Path
 ):
@@ -172,7 +258,12 @@ def test_a_file_that_the_disk_cannot_read_is_tried_again_later_and_its_batch_mat
         connection.execute(sa.delete(contents).where(contents.c.digest == unreadable))
     stop = iter([False] * 6)
     assert worker_on(sqlite, store, redis_url, stopping=lambda: next(stop, True)).run() == 3
-    assert states(sqlite) == ["done", "waiting", "done"]
+    with sqlite.read() as connection:
+        assert connection.execute(sa.select(events.c.state, events.c.stage)).all() == [
+            ("done", ""),
+            ("waiting", "fetch"),
+            ("done", ""),
+        ]
 
 
 def test_a_deadline_is_that_of_one_try_and_not_of_an_outage(

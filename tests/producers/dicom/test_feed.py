@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 from dicom_samples import DX, MARK, association, ct_slice, file_of, projection, send, send_bytes
 from pydicom import Dataset
-from pydicom.uid import generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, generate_uid
 
 from db.tables import case_inputs, cases, contents, events, inputs, tallies
 from db.tables import refusals as kept_refusals
@@ -132,6 +133,45 @@ def test_the_same_identifier_with_other_content_is_kept_and_flagged(
     assert "conflict=True" in caplog.text
 
 
+def test_bytes_are_kept_as_they_came_and_nobody_decodes_them_on_the_way(feed: DicomFeed, door: Door) -> None:
+    sent = projection(PixelData=encapsulate([b"no picture at all " * 8192]))
+    sent["PixelData"].is_undefined_length = True
+    content = file_of(sent)
+    dataset = content[content.index(b"\x08\x00\x08\x00") :]
+    named = {"sop_class": sent.SOPClassUID, "sop_instance": sent.SOPInstanceUID}
+    assert send_bytes(feed.port, dataset, syntax=JPEG2000Lossless, **named).Status == 0
+    (kept,) = rows(door, inputs)
+    assert door.store.get(kept["digest"]).endswith(dataset)
+
+
+def test_instances_that_come_while_a_commit_is_under_way_share_the_next(
+    feed: DicomFeed, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted, sizes = threading.Semaphore(0), []
+    submit, write = door.intake.submit, door.intake._writer.write
+
+    def seen(arrival: Any) -> Any:
+        answer = submit(arrival)
+        submitted.release()
+        return answer
+
+    def counted(arrivals: Any, waited: Any) -> Any:
+        sizes.append(len(arrivals))
+        return write(arrivals, waited)
+
+    monkeypatch.setattr(door.intake, "submit", seen)
+    monkeypatch.setattr(door.intake._writer, "write", counted)
+    senders = [threading.Thread(target=send, args=(feed.port, projection())) for _ in range(6)]
+    with door.intake.database.write():
+        for sender in senders:
+            sender.start()
+        assert all(submitted.acquire(timeout=20) for _ in senders)
+    for sender in senders:
+        sender.join()
+    assert len(sizes) <= 2
+    assert len(rows(door, inputs)) == 6
+
+
 def test_half_a_dataset_is_refused_in_plain_words_and_the_receiver_lives_on(feed: DicomFeed, door: Door) -> None:
     sent = projection(PixelData=bytes(100_000))
     content = file_of(sent)
@@ -142,6 +182,19 @@ def test_half_a_dataset_is_refused_in_plain_words_and_the_receiver_lives_on(feed
     assert not rows(door, inputs)
     assert send(feed.port, sent).Status == 0
     assert refusals(door) == {'["dicom", "cannot understand"]': 1}
+
+
+def test_a_fault_of_our_own_is_answered_so_that_it_blocks_no_sender_and_tells_nothing(
+    feed: DicomFeed, door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise ValueError(MARK)
+
+    monkeypatch.setattr("producers.dicom.instance.parse_header", broken)
+    answer = send(feed.port, projection())
+    assert (answer.Status, answer.ErrorComment) == (0xC000, "it cannot be read")
+    assert refusals(door) == {'["dicom", "cannot understand"]': 1}
+    assert MARK not in caplog.text
 
 
 def test_a_dataset_that_is_not_the_announced_instance_is_refused(feed: DicomFeed, door: Door) -> None:

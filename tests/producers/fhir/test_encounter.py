@@ -1,6 +1,7 @@
 """Encounters sent to the real port: a newer version stands in place of an older one, whatever order they come in."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -107,3 +108,21 @@ def test_a_corrected_subject_takes_the_stay_to_the_right_patient(client, door):
     assert right != wrong
     send(client, door, encounter(subject={"reference": "Patient/unknown"}, **THIRD))
     assert [row["patient_key"] for row in rows(door, cases)] == [right]
+
+
+@pytest.mark.parametrize("more", [{}, {"location": []}, {"location": [{"location": {"display": "micu"}}]}])
+def test_a_stay_that_begins_in_the_future_is_refused(client, door, more):
+    ahead = {"start": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    places = [{**one, "period": ahead} for one in encounter()["location"]]
+    answer = client.post("/fhir/Encounter", json=encounter(period=ahead, **{"location": places, **more}))
+    (issue,) = answer.json()["issue"]
+    assert (answer.status_code, issue["diagnostics"], issue["expression"]) == (422, "in the future", ["Encounter.period"])
+    assert rows(door, inputs) == rows(door, movements) == rows(door, cases) == []
+
+
+def test_where_a_patient_will_be_is_no_movement_yet_and_neither_is_an_end_to_come(client, door):
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    to_come = {"location": {"display": "micu"}, "period": {"start": ahead}}
+    stay = encounter(location=[WARD, to_come], status="finished", period={"start": "2026-03-01T06:00:00Z", "end": ahead})
+    assert send(client, door, stay) == []
+    assert [row["kind"] for row in rows(door, movements)] == ["admit"]

@@ -30,6 +30,7 @@ from producers.fhir.fetch import Fetcher
 from producers.fhir.gzipped import TooLargeError
 from producers.fhir.origins import Origins
 from producers.fhir.poll import OVERLAP, Poller
+from producers.fhir.resource import READERS
 from producers.fhir.servers import Server
 from stream.errors import Refused, Temporary
 
@@ -309,6 +310,23 @@ def test_what_cannot_be_read_is_kept_with_the_reason_and_the_rest_is_taken(door,
     reasons = [row["reason"] for row in rows(door, inputs) if row["reason"]]
     assert reasons == ["refused: status is missing or no string (Observation.status)"]
     assert len(rows(door, inputs)) == 3
+
+
+def test_a_resource_whose_reading_ends_in_an_error_that_nobody_expected_stops_no_poll(door, foreign, monkeypatch, caplog):
+    read = READERS["Observation"]
+
+    def sometimes(resource, *more):
+        if resource["id"] == "odd":
+            raise KeyError("CANARY")
+        return read(resource, *more)
+
+    monkeypatch.setitem(READERS, "Observation", sometimes)
+    foreign.hold(observation(id="odd"), *results(2), encounter(), at=ago(minutes=3))
+    a_poller(door, foreign, "Observation", "Encounter").poll()
+    assert [row["reason"] for row in rows(door, inputs)].count("refused: it cannot be read") == 1
+    assert len(rows(door, inputs)) == 4
+    assert "CANARY" not in caplog.text
+    assert "error=KeyError at=test_poll.py:" in caplog.text
 
 
 def test_resources_with_anything_in_any_place_never_stop_a_poll(door, foreign):

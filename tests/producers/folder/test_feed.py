@@ -1,4 +1,5 @@
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -169,6 +170,14 @@ def test_dotfiles_and_unfinished_files_are_ignored(feed: FolderFeed, door: Door,
     wait_for((inbox / "done" / "last.txt").exists)
     assert (inbox / ".hidden.txt").exists()
     assert (inbox / "upload.txt.part").exists()
+    assert len(rows(door, inputs)) == 1
+
+
+def test_a_pipe_in_the_inbox_is_not_waited_for(feed: FolderFeed, door: Door, inbox: Path) -> None:
+    wait_for(inbox.is_dir)
+    os.mkfifo(inbox / "a.txt")
+    put(inbox / "b.txt", b"text")
+    wait_for((inbox / "done" / "b.txt").exists)
     assert len(rows(door, inputs)) == 1
 
 
