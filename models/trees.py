@@ -53,12 +53,13 @@ class Trees(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """(B, features), NaN where absent → (B,) logits."""
         rows = torch.nan_to_num(rows, nan=ABSENT)
-        trees = torch.arange(len(self.leaf), device=rows.device)
+        trees, inner = torch.arange(len(self.leaf), device=rows.device), 2**self.depth - 1
         place = torch.zeros(len(rows), len(trees), dtype=torch.long, device=rows.device)  # (B, trees)
         for _ in range(self.depth):
-            value = rows.gather(1, self.feature[trees, place].long())
-            place = 2 * place + 1 + (value > self.threshold[trees, place])
-        return self.leaf[trees, place - (2**self.depth - 1)].sum(dim=1) + self.start
+            node = trees * inner + place
+            value = rows.gather(1, self.feature.take(node).long())
+            place = 2 * place + 1 + (value > self.threshold.take(node))
+        return self.leaf.take(trees * (inner + 1) + place - inner).sum(dim=1) + self.start
 
 
 def edges_of(rows: Real, bins: int) -> list[Real]:
