@@ -52,14 +52,13 @@ class Trees(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(B, features), NaN where absent → (B,) logits."""
-        rows = torch.nan_to_num(rows, nan=ABSENT)
-        trees, inner = torch.arange(len(self.leaf), device=rows.device), 2**self.depth - 1
-        place = torch.zeros(len(rows), len(trees), dtype=torch.long, device=rows.device)  # (B, trees)
+        columns = torch.nan_to_num(rows, nan=ABSENT).T  # (features, B)
+        place = torch.zeros(len(self.leaf), len(rows), dtype=torch.long, device=rows.device)  # (trees, B)
         for _ in range(self.depth):
-            node = trees * inner + place
-            value = rows.gather(1, self.feature.take(node).long())
-            place = 2 * place + 1 + (value > self.threshold.take(node))
-        return self.leaf.take(trees * (inner + 1) + place - inner).sum(dim=1) + self.start
+            value = columns.gather(0, self.feature.gather(1, place).long())
+            place = 2 * place + 1 + (value > self.threshold.gather(1, place))
+        leaves = self.leaf.gather(1, place - (2**self.depth - 1))
+        return leaves.T.contiguous().sum(dim=1) + self.start  # a row's own numbers side by side: one order in any batch
 
 
 def edges_of(rows: Real, bins: int) -> list[Real]:
