@@ -53,8 +53,8 @@ class Trees(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """(B, features), NaN where absent → (B,) logits."""
         columns = torch.nan_to_num(rows, nan=ABSENT).T  # (features, B)
-        place = torch.zeros(len(self.leaf), len(rows), dtype=torch.long, device=rows.device)  # (trees, B)
-        for _ in range(self.depth):
+        place = 1 + (columns[self.feature[:, 0]] > self.threshold[:, :1]).long()  # (trees, B): a root asks all rows the same
+        for _ in range(self.depth - 1):
             value = columns.gather(0, self.feature.gather(1, place).long())
             place = 2 * place + 1 + (value > self.threshold.gather(1, place))
         leaves = self.leaf.gather(1, place - (2**self.depth - 1))
