@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.card import VOCABULARY_FILE, Card
+from models.describe import SUMMARY, describe, summary
 from models.example import Example
 from models.interface import Prepared
 from models.pixels import read_picture, squash
 from models.silent import Silent
-from models.window import SUMMARY, Scale, hourly, summary
+from models.window import Scale, hourly, place
 from models.words import Vocabulary, bag, tokenize
 from stream.judgement import Sample
 from stream.points import decode_points
@@ -93,8 +94,9 @@ class CoderModel(Silent):
             words = self.vocabulary.numbers(tokenize(b"\n".join(sample.contents).decode(errors="replace")))
             return bag(words, SIDE**2)
         if self.card.kind == "lab":
-            window = hourly(decode_points(sample.contents[0]), self.scale, self.config.hours)
-            return np.asarray(1.0 / (1.0 + np.exp(-summary(window))), np.float32)
+            placed = place(decode_points(sample.contents[0]), self.scale, self.config.hours)
+            window = hourly([placed.cell], [placed.value], self.scale, self.config.hours)
+            return np.asarray(1.0 / (1.0 + np.exp(-summary(describe(window))[0])), np.float32)
         return scan_row(sample)
 
     def refusal(self, prepared: Prepared) -> str:

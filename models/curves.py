@@ -63,24 +63,19 @@ def _places(side: str, place: dict[str, int]) -> tuple[int, ...]:
 
 
 def with_curves(window: Hourly, scale: Scale, curves: Sequence[Curve]) -> Hourly:
-    """The window with the curves as further columns, in the units that they have."""
-    level = window.values * scale.std + scale.mean
-    plain = np.exp(level, where=scale.log, out=level)
-    found = [_follow(curve, plain, window.mask) for curve in curves]
+    """The windows with the curves as further columns, in the units that they have."""
+    found = [_follow(curve, window, scale) for curve in curves]
     return Hourly(
-        values=np.concatenate([window.values, *(values[:, None] for values, _ in found)], axis=1).astype(np.float32),
+        values=np.concatenate([window.values, *(values[:, None] for values, _ in found)], axis=1, dtype=np.float32),
         mask=np.concatenate([window.mask, *(mask[:, None] for _, mask in found)], axis=1),
-        implausible=window.implausible,
-        unknown=window.unknown,
-        outside=window.outside,
     )
 
 
-def _follow(curve: Curve, plain: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(hours,) values, 0 where there is none, and (hours,) whether there is one."""
-    values, there = _first(curve.left, plain, mask)
+def _follow(curve: Curve, window: Hourly, scale: Scale) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(windows, hours) values, 0 where there is none, and (windows, hours) whether there is one."""
+    values, there = _first(curve.left, window, scale)
     if curve.right:
-        other, known = _held(*_first(curve.right, plain, mask))
+        other, known = _held(*_first(curve.right, window, scale))
         there = there & known
         values = values - other if curve.sign == "-" else _log(values) - _log(other)
     return np.where(there, values, 0.0), there
@@ -90,17 +85,17 @@ def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log(np.maximum(values, _LEAST))
 
 
-def _first(
-    columns: Sequence[int], plain: NDArray[np.float64], mask: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Hour by hour the first of ``columns`` that was measured."""
-    values = np.zeros(len(plain))
+def _first(columns: Sequence[int], window: Hourly, scale: Scale) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Hour by hour the first of ``columns`` that was measured, in its own unit."""
+    values, there = np.zeros(window.mask[:, 0].shape), np.zeros(window.mask[:, 0].shape, bool)
     for column in reversed(columns):
-        values = np.where(mask[:, column], plain[:, column], values)
-    return values, np.asarray(mask[:, list(columns)].any(axis=1))
+        level = window.values[:, column] * scale.std[column] + scale.mean[column]
+        values = np.where(window.mask[:, column], np.exp(level) if scale.log[column] else level, values)
+        there |= window.mask[:, column]
+    return values, there
 
 
 def _held(values: NDArray[np.float64], there: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The last value known at each hour, and whether there is one."""
-    last = np.maximum.accumulate(np.where(there, np.arange(len(values)), -1))
-    return values[np.maximum(last, 0)], last >= 0
+    last = np.maximum.accumulate(np.where(there, np.arange(there.shape[1]), -1), axis=1)
+    return np.take_along_axis(values, np.maximum(last, 0), axis=1), last >= 0

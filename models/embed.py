@@ -35,7 +35,7 @@ def embed(card: Card, data: Path, out: Path, device: str = "cpu") -> dict[str, A
     ids, labels, rows = [], [], list[NDArray[np.float32]]()
     for examples, batch in _batches(model, read_examples(card.kind, data, labelled=False)):
         with torch.inference_mode():
-            told: Tensor = encode(model.features(batch))
+            told: Tensor = encode(model.features(model.expand(batch)))
         rows.extend(told.float().cpu().numpy())
         ids += [example.id for example in examples]
         labels += [example.label for example in examples]

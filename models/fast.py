@@ -97,7 +97,7 @@ def inputs_of(model: Model, prepared: Sequence[Prepared]) -> tuple[Tensor, ...]:
     hook = model.network.register_forward_pre_hook(before, with_kwargs=True)
     try:
         with torch.no_grad():
-            model.logits(prepared)
+            model.logits(model.expand(prepared))
     finally:
         hook.remove()
     ((*inputs,),) = seen

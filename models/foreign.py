@@ -18,13 +18,14 @@ from torch.nn import functional
 
 from models.autoencoder import PictureAutoencoder, RowAutoencoder
 from models.card import AUTOENCODER_FILE, VOCABULARY_FILE, BadCard, Card
+from models.describe import SUMMARY
 from models.foreign_network import open_network
 from models.interface import Prepared
 from models.lab import LabConfig, LabModel
 from models.model import Model
 from models.note import NoteConfig, NoteModel
 from models.scan import AUTOENCODER_SIDE, ScanModel, standardise
-from models.window import SUMMARY, Scale
+from models.window import Scale
 from models.words import Vocabulary
 
 

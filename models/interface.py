@@ -13,7 +13,7 @@ from stream.judgement import Judgement, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """One input as arrays without a batch axis, ready for the device; ``details`` ends up in the prediction."""
+    """One input as arrays without a batch axis, ready for ``infer``; ``details`` ends up in the prediction."""
 
     arrays: Mapping[str, NDArray[Any]]
     details: Mapping[str, Any] = field(default_factory=dict)

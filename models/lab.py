@@ -1,7 +1,7 @@
 """A recurrent network (GRU) over an hourly window of results, age and sex; boosted trees over its description beside it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from models.autoencoder import RowAutoencoder
 from models.card import BadCard, Card
 from models.curves import parse, with_curves
-from models.describe import describe
+from models.describe import SUMMARY, describe, summary
 from models.interface import Prepared
 from models.model import Model
 from models.trees import Trees
-from models.window import SUMMARY, Scale, hourly, series, summary
+from models.window import Scale, hourly, place, series
 from stream import facts as names
 from stream.errors import Broken
 from stream.judgement import Sample
@@ -95,27 +95,36 @@ class LabModel(Model):
         return LabNetwork(config, len(card.analytes), len(card.labels))
 
     def read(self, sample: Sample) -> Prepared:
-        """``series``: (hours, 3 * analytes); ``statics``: (STATICS,); ``described``: for the trees, ``summary``: autoencoder."""
+        """``cell``, ``value``: (points,) as ``models.window`` places them; ``statics``: (STATICS,)."""
         try:
             points = decode_points(sample.contents[0])
         except (ValueError, IndexError) as error:
             raise Broken("not a window of points") from error
-        window = hourly(points, self.scale, self.config.hours)
-        arrays = {"series": series(window), "statics": statics(sample.facts), "summary": summary(window)}
-        if self.config.trees:
-            arrays["described"] = describe(with_curves(window, self.scale, self.curves))
-        measured = np.asarray(window.mask.any(axis=0))
+        placed = place(points, self.scale, self.config.hours)
+        column, hour = np.divmod(placed.cell, self.config.hours)
+        measured = np.bincount(column, minlength=len(self.card.analytes)) > 0
         details = {
             "points": len(points),
-            "hours_with_points": int(window.mask.any(axis=1).sum()),
+            "hours_with_points": int((np.bincount(hour) > 0).sum()),
             "analytes_measured": int(measured.sum()),
-            "implausible_points": window.implausible,
-            "unknown_points": window.unknown,
-            "outside_points": window.outside,
+            "implausible_points": placed.implausible,
+            "unknown_points": placed.unknown,
+            "outside_points": placed.outside,
             "refused_points": list(sample.facts.get(names.REFUSED_POINTS, ())),
             "missing_required": self._missing(measured, sample.facts),
         }
-        return Prepared(arrays=arrays, details=details)
+        return Prepared(arrays={"cell": placed.cell, "value": placed.value, "statics": statics(sample.facts)}, details=details)
+
+    def expand(self, batch: Sequence[Prepared]) -> list[Prepared]:
+        """``series``: (hours, 3 * analytes); ``described``: (analytes and curves, DESCRIBED), ``summary``: for the autoencoder."""
+        cells, values = [one.arrays["cell"] for one in batch], [one.arrays["value"] for one in batch]
+        window = hourly(cells, values, self.scale, self.config.hours)
+        described = describe(with_curves(window, self.scale, self.curves))
+        made = {"series": series(window), "described": described, "summary": summary(described[:, : len(self.scale.mean)])}
+        return [
+            replace(one, arrays={**one.arrays, **{name: rows[place] for name, rows in made.items()}})
+            for place, one in enumerate(batch)
+        ]
 
     def _missing(self, measured: NDArray[np.bool_], facts: Mapping[str, Any]) -> list[str]:
         """Required analytes without a value, each with the reason: a lost feed is not the same as not measured."""

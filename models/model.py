@@ -46,6 +46,13 @@ class Model(ABC):
         The words before the first colon are the same for every input that a gate refuses, what follows is about this one.
         """
 
+    def expand(self, batch: Sequence[Prepared]) -> Sequence[Prepared]:
+        """The batch with the arrays that are cheaper made for all its inputs at once; those of one do not depend on the others.
+
+        What ``logits``, ``learning`` and ``features`` are given is expanded, what ``infer`` is given need not be.
+        """
+        return batch
+
     @abstractmethod
     def logits(self, batch: Sequence[Prepared]) -> Tensor:
         """(batch, labels): one forward pass of the network."""
@@ -75,6 +82,7 @@ class Model(ABC):
             return []
         try:
             with torch.inference_mode():
+                batch = self.expand(batch)
                 logits = self.logits(batch).float().cpu().numpy()
                 errors = self.autoencoder(self.features(batch)).float().cpu().numpy()
         except torch.OutOfMemoryError as error:

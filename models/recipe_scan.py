@@ -11,7 +11,7 @@ import numpy as np
 from models.interface import Prepared
 from models.pixels import Grey
 from models.recipe import CONFIG, Draft, Recipe
-from models.scan import ScanConfig, likeness, thumbnail
+from models.scan import ScanConfig, contrast, likeness, thumbnail
 from models.shape import shaped
 from models.split import Split
 from stream.judgement import Sample
@@ -65,7 +65,7 @@ def gates(validation: Sequence[Prepared]) -> dict[str, Any]:
     least = min(likeness(image, mean_picture.tolist()) for image in images)
     return {
         "least_side": min(LEAST_SIDE, *(one.details[name] for one in validation for name in ("rows", "columns"))),
-        "least_contrast": 0.5 * min(float(image.std()) for image in images),
+        "least_contrast": 0.5 * min(contrast(image) for image in images),
         "mean_picture": [round(float(grey), 4) for grey in mean_picture],
         "least_likeness": min(0.0, least),
     }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -116,7 +117,7 @@ class ScanModel(Model):
         rows, columns = prepared.details["rows"], prepared.details["columns"]
         if min(rows, columns) < least:
             return f"too small: {rows} by {columns} pixels, at least {least} are needed"
-        if float(image.std()) < gates.get("least_contrast", 0.0):
+        if contrast(image) < gates.get("least_contrast", 0.0):
             return "blank: hardly any difference between the pixels"
         if "mean_picture" in gates and likeness(image, gates["mean_picture"]) < gates["least_likeness"]:
             return "polarity: dark and bright look swapped"
@@ -139,6 +140,11 @@ class ScanModel(Model):
 def scan_config(card: Card) -> ScanConfig:
     """The network's shape as the card has it."""
     return ScanConfig(**{**card.config, "channels": tuple(card.config["channels"])})
+
+
+def contrast(image: Grey) -> float:
+    """The standard deviation of the greys. By OpenCV, which takes a tenth of NumPy's time."""
+    return float(cv2.meanStdDev(image)[1].item())
 
 
 def thumbnail(image: Grey) -> list[float]:

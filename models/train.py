@@ -163,7 +163,8 @@ def _read(model: Model, examples: Sequence[Example]) -> list[Prepared]:
     if unreadable:
         named = ", ".join(unreadable[:MOST_NAMED]) + ", …" * (len(unreadable) > MOST_NAMED)
         raise Refused(f"{len(unreadable)} of {len(examples)} inputs cannot be read: {named}")
-    return read
+    size = model.batch_size
+    return [one for start in range(0, len(read), size) for one in model.expand(read[start : start + size])]
 
 
 def _settle(model: Model, parts: Parts, validation: Part, about: Mapping[str, Any]) -> None:

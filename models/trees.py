@@ -52,13 +52,13 @@ class Trees(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(B, features), NaN where absent → (B,) logits."""
-        rows = torch.nan_to_num(rows, nan=ABSENT)
-        trees = torch.arange(len(self.leaf), device=rows.device)
-        place = torch.zeros(len(rows), len(trees), dtype=torch.long, device=rows.device)  # (B, trees)
-        for _ in range(self.depth):
-            value = rows.gather(1, self.feature[trees, place].long())
-            place = 2 * place + 1 + (value > self.threshold[trees, place])
-        return self.leaf[trees, place - (2**self.depth - 1)].sum(dim=1) + self.start
+        columns = torch.nan_to_num(rows, nan=ABSENT).T  # (features, B)
+        place = 1 + (columns[self.feature[:, 0]] > self.threshold[:, :1]).long()  # (trees, B): a root asks all rows the same
+        for _ in range(self.depth - 1):
+            value = columns.gather(0, self.feature.gather(1, place).long())
+            place = 2 * place + 1 + (value > self.threshold.gather(1, place))
+        leaves = self.leaf.gather(1, place - (2**self.depth - 1))
+        return leaves.T.contiguous().sum(dim=1) + self.start  # a row's own numbers side by side: one order in any batch
 
 
 def edges_of(rows: Real, bins: int) -> list[Real]:

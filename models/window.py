@@ -1,26 +1,28 @@
-"""A window of results → hourly steps: values, masks, time gaps, and a summary for the autoencoder. NumPy only.
+"""Windows of results → hourly steps: values, masks, time gaps. NumPy only.
 
-Several values of an analyte in one hour become their mean: decided here, once, for training and serving alike.
+What one window can be refused by is made alone (``place``), its steps with those of the whole batch (``hourly``): a call of
+NumPy costs a microsecond however little it works on. Several values of an analyte in one hour become their mean: decided here,
+once, for training and serving alike.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.card import AnalyteInput
 
-#: Numbers that the summary holds for each analyte: mean, last, least, greatest, log(1 + hours measured).
-SUMMARY = 5
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How the analytes of a card become numbers around 0; each array is (analytes,), ``column`` is LOINC → place."""
+    """How the analytes of a card become numbers around 0; each array is (analytes,).
 
-    column: dict[bytes, int]
+    ``codes``: every LOINC code, sorted; ``place``: the analyte of each.
+    """
+
+    codes: NDArray[np.bytes_]
+    place: NDArray[np.intp]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     log: NDArray[np.bool_]
@@ -30,8 +32,10 @@ class Scale:
     @classmethod
     def of(cls, analytes: Sequence[AnalyteInput]) -> "Scale":
         """The scale of a card's analytes."""
+        place = {code.encode(): place for place, one in enumerate(analytes) for code in one.codes}
         return cls(
-            column={code.encode(): place for place, one in enumerate(analytes) for code in one.codes},
+            codes=np.array(sorted(place), np.bytes_),
+            place=np.array([place[code] for code in sorted(place)], np.intp),
             low=np.array([one.plausible[0] for one in analytes]),
             high=np.array([one.plausible[1] for one in analytes]),
             log=np.array([one.log for one in analytes], bool),
@@ -41,73 +45,73 @@ class Scale:
 
     def columns(self, codes: NDArray[np.bytes_]) -> NDArray[np.intp]:
         """(points,) place of each code among the analytes, -1 where it is none of them."""
-        different, which = np.unique(codes, return_inverse=True)
-        places = np.array([self.column.get(bytes(code), -1) for code in different], np.intp)
-        return places[which] if len(different) else np.empty(0, np.intp)
+        at = np.searchsorted(self.codes, codes)
+        return np.where(self.codes.take(at, mode="clip") == codes, self.place.take(at, mode="clip"), -1)
 
     def level(self, values: NDArray[np.float64], column: NDArray[np.intp]) -> NDArray[np.float64]:
-        """(points,) clipped to what is plausible, on the log scale where it is skewed; not yet standardised."""
-        clipped = np.clip(values, self.low[column], self.high[column])
-        log = self.log[column]
-        return np.where(log, np.log(np.where(log, clipped, 1.0)), clipped)
+        """(points,) clipped to what is plausible, on the log scale where it is skewed, standardised."""
+        level = np.clip(values, self.low[column], self.high[column])
+        np.log(level, where=self.log[column], out=level)
+        return (level - self.mean[column]) / self.std[column]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hourly:
-    """``values``: (hours, analytes) standardised, 0 where ``mask`` is false; ``mask``: measured in that hour."""
+class Placed:
+    """The points of one window that count. ``cell``: (points,) analyte * hours + hour; ``value``: (points,) as it was sent.
 
-    values: NDArray[np.float32]
-    mask: NDArray[np.bool_]
+    Left out are ``outside`` (before minute 0, after the last hour, no number) and ``unknown``, of no analyte of the card.
+    """
+
+    cell: NDArray[np.intp]
+    value: NDArray[np.float32]
     implausible: int
     unknown: int
     outside: int
 
 
-def hourly(points: NDArray[np.void], scale: Scale, hours: int) -> Hourly:
-    """The mean of each analyte in each hour. Points before minute 0 or from ``hours`` * 60 on are left out."""
-    inside = (points["minute"] >= 0) & (points["minute"] < hours * 60) & np.isfinite(points["value"])
-    within = points[inside]
-    column = scale.columns(within["code"])
-    known = column >= 0
-    column, value = column[known], within["value"][known].astype(np.float64)
-    hour = (within["minute"][known] // 60).astype(np.intp)
-    level = (scale.level(value, column) - scale.mean[column]) / scale.std[column]
-    width = len(scale.mean)
-    cell, size = hour * width + column, hours * width
-    count = np.bincount(cell, minlength=size)
-    total = np.bincount(cell, weights=level, minlength=size)
-    return Hourly(
-        values=(total / np.maximum(count, 1)).astype(np.float32).reshape(hours, width),
-        mask=(count > 0).reshape(hours, width),
+@dataclass(frozen=True, kw_only=True)
+class Hourly:
+    """``values``: (windows, analytes, hours) standardised, 0 where ``mask`` is false; ``mask``: measured in that hour."""
+
+    values: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+
+def place(points: NDArray[np.void], scale: Scale, hours: int) -> Placed:
+    """Where the points of one window belong. Points before minute 0 or from ``hours`` * 60 on are left out."""
+    minute, value, column = points["minute"], points["value"], scale.columns(points["code"])
+    inside = (minute >= 0) & (minute < hours * 60) & np.isfinite(value)
+    kept = inside & (column >= 0)
+    column, value, within = column[kept], value[kept], int(inside.sum())
+    return Placed(
+        cell=column * hours + minute[kept].astype(np.intp) // 60,
+        value=value,
         implausible=int(((value < scale.low[column]) | (value > scale.high[column])).sum()),
-        unknown=int((~known).sum()),
-        outside=int((~inside).sum()),
+        unknown=within - len(column),
+        outside=len(points) - within,
     )
 
 
+def hourly(cells: Sequence[NDArray[np.intp]], values: Sequence[NDArray[np.float32]], scale: Scale, hours: int) -> Hourly:
+    """The mean of each analyte in each hour, of the points of each window as ``place`` gives them."""
+    shape = len(cells), len(scale.mean), hours
+    within, window = np.concatenate(cells), np.repeat(np.arange(len(cells)), [len(one) for one in cells])
+    level = scale.level(np.concatenate(values).astype(np.float64), within // hours)
+    cell, size = window * shape[1] * hours + within, np.prod(shape)
+    count, total = np.bincount(cell, minlength=size), np.bincount(cell, weights=level, minlength=size)
+    return Hourly(values=(total / np.maximum(count, 1)).astype(np.float32).reshape(shape), mask=(count > 0).reshape(shape))
+
+
 def series(window: Hourly) -> NDArray[np.float32]:
-    """(hours, 3 * analytes): the last value known, whether measured in that hour, hours since then over all hours."""
-    hours, width = window.mask.shape
-    step = np.arange(hours)[:, None]
-    last = np.maximum.accumulate(np.where(window.mask, step, -1), axis=0)  # (hours, analytes), -1: never yet
-    held = np.take_along_axis(window.values, np.maximum(last, 0), axis=0) * (last >= 0)
-    gap = np.where(last >= 0, step - last, hours) / hours
-    out = np.empty((hours, 3 * width), np.float32)
-    out[:, :width], out[:, width : 2 * width], out[:, 2 * width :] = held, window.mask, gap
-    return out
-
-
-def summary(window: Hourly) -> NDArray[np.float32]:
-    """(SUMMARY * analytes,): 0 for an analyte that was never measured."""
-    mask, values = window.mask, window.values
-    count = mask.sum(axis=0)
-    measured = count > 0
-    last = mask.shape[0] - 1 - np.argmax(mask[::-1], axis=0)
-    rows: list[NDArray[Any]] = [
-        values.sum(axis=0) / np.maximum(count, 1),
-        values[last, np.arange(mask.shape[1])],
-        np.where(mask, values, np.inf).min(axis=0, initial=1e9),
-        np.where(mask, values, -np.inf).max(axis=0, initial=-1e9),
-    ]
-    kept = [np.where(measured, row, 0.0) for row in rows]
-    return np.concatenate([*kept, np.log1p(count)]).astype(np.float32)
+    """(windows, hours, 3 * analytes): the last value known, whether measured in that hour, hours since then over all hours."""
+    number, width, hours = window.mask.shape
+    begins = window.mask.copy()
+    begins[:, :, 0] = True
+    at = np.flatnonzero(begins)  # cells from which on a value holds, or none is known
+    lasts = np.diff(at, append=begins.size)
+    known = np.repeat(window.mask.reshape(-1)[at], lasts)
+    gap = np.where(known, np.arange(begins.size) - np.repeat(at, lasts), hours) / hours
+    out = np.empty((number, hours, 3, width), np.float32)
+    for place, one in enumerate((np.repeat(window.values.reshape(-1)[at], lasts), window.mask, gap)):
+        out[:, :, place] = one.reshape(window.mask.shape).swapaxes(1, 2)
+    return out.reshape(number, hours, 3 * width)

@@ -15,25 +15,27 @@ def scale() -> Scale:
     log = np.array([name == "PaO2" for name in NAMES])
     zeros, tens = np.zeros(len(NAMES)), np.full(len(NAMES), 10.0)
     mean = np.where(log, 0.0, 100.0)
-    return Scale(column={}, low=zeros, high=tens, log=log, mean=mean, std=np.where(log, 1.0, tens))
+    return Scale(
+        codes=np.array([], "S"), place=np.array([], int), low=zeros, high=tens, log=log, mean=mean, std=np.where(log, 1.0, tens)
+    )
 
 
 def window(**plain: list[float | None]) -> Hourly:
-    """Three hours; None: not measured."""
-    values, mask = np.zeros((3, len(NAMES))), np.zeros((3, len(NAMES)), bool)
+    """One window of three hours; None: not measured."""
+    values, mask = np.zeros((1, len(NAMES), 3)), np.zeros((1, len(NAMES), 3), bool)
     for name, hours in plain.items():
         column = NAMES.index(name)
         for hour, value in enumerate(hours):
             if value is not None:
-                mask[hour, column] = True
-                values[hour, column] = np.log(value) if name == "PaO2" else (value - 100.0) / 10.0
-    return Hourly(values=values.astype(np.float32), mask=mask, implausible=0, unknown=0, outside=0)
+                mask[0, column, hour] = True
+                values[0, column, hour] = np.log(value) if name == "PaO2" else (value - 100.0) / 10.0
+    return Hourly(values=values.astype(np.float32), mask=mask)
 
 
 def told(formula: str, **plain: list[float | None]) -> list[float | None]:
     """The curve of ``formula``, None where it has no value."""
     found = with_curves(window(**plain), scale(), parse([formula], NAMES))
-    return [float(value) if there else None for value, there in zip(found.values[:, -1], found.mask[:, -1], strict=True)]
+    return [float(value) if there else None for value, there in zip(found.values[0, -1], found.mask[0, -1], strict=True)]
 
 
 def test_the_first_measured_of_the_alternatives_counts():

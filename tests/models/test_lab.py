@@ -69,6 +69,16 @@ def test_results_do_not_depend_on_the_batch(lab_model):
     assert np.abs(together - alone).max() < 1e-5
 
 
+def test_what_is_read_off_a_window_does_not_depend_on_the_batch(lab_model):
+    few = sample((CREATININE, 5, 1.0))
+    batch = [lab_model.read(one) for one in (few, sample(*rows(1.2)), sample(), sample(*rows(40.0, range(3, 48, 5))))]
+    for together, one in zip(lab_model.expand(batch), batch, strict=True):
+        (alone,) = lab_model.expand([one])
+        assert {*alone.arrays} == {"cell", "value", "statics", "series", "described", "summary"}
+        for name, array in alone.arrays.items():
+            assert np.array_equal(together.arrays[name], array, equal_nan=True)
+
+
 def test_age_counts_in_whole_years_and_unknown_is_said():
     assert statics({"age_years": 60.9, "sex": "male"}).tolist() == [0, 1, 1, 1]
     assert statics({}).tolist() == [0, 0, 0, 0]
