@@ -1,5 +1,6 @@
 """What a connection to PostgreSQL is told before it is used, and what is made of its errors."""
 
+import uuid
 from collections.abc import Iterator
 
 import psycopg
@@ -15,7 +16,7 @@ _COUNT = sa.text("SELECT generic_plans, custom_plans FROM pg_prepared_statements
 
 @pytest.fixture
 def database(postgresql_url: str) -> Iterator[Database]:
-    opened = Database(fresh_postgresql(postgresql_url, "plans"))
+    opened = Database(fresh_postgresql(postgresql_url, f"plans_{uuid.uuid4().hex}"))
     with opened.write() as (connection, _):
         connection.exec_driver_sql("CREATE TABLE sent (number INTEGER PRIMARY KEY)")
     yield opened
