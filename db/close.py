@@ -30,6 +30,11 @@ NOT_CONNECTED_AFTER = timedelta(days=7)
 AT_ONCE = 64
 
 
+def any_due(connection: sa.Connection, now: datetime) -> bool:
+    """Whether the time of any case has come."""
+    return connection.execute(sa.select(cases.c.id).where(cases.c.close_at <= now).limit(1)).first() is not None
+
+
 class Closer:
     """Turns due cases into events. ``codes``: the LOINC codes that active lab cards take."""
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from db.tables import events, workers
 from db.tally import Counts, raise_tallies
 from stream.errors import Fatal
+from stream.queues import ALL_QUEUES
 
 #: A lease lasts so long after a heartbeat …
 LEASE = timedelta(seconds=6)
@@ -137,11 +138,14 @@ def forget(connection: sa.Connection, now: datetime) -> None:
 
 
 def unserved_queues(connection: sa.Connection, now: datetime, *, quiet: timedelta) -> Sequence[tuple[str, str]]:
-    """(modality, lane) with events that wait, while nobody who serves the queue has claimed anything for ``quiet``."""
-    ready = (events.c.state == "waiting") & (events.c.not_before.is_(None) | (events.c.not_before <= now))
-    waiting = connection.execute(sa.select(events.c.modality, events.c.lane).where(ready).distinct()).all()
-    if not waiting:
-        return []
+    """(modality, lane) with events that wait, while nobody who serves the queue has claimed anything for ``quiet``.
+
+    What waits is only looked at where some queue is not served: a backlog of 100,000 is no small look.
+    """
     busy = sa.select(workers.c.queues).where(workers.c.ended_at.is_(None), workers.c.claimed_at > now - quiet)
     served = {name for queues in connection.execute(busy).scalars() for name in queues.split(",")}
+    if served.issuperset(ALL_QUEUES):
+        return []
+    ready = (events.c.state == "waiting") & (events.c.not_before.is_(None) | (events.c.not_before <= now))
+    waiting = connection.execute(sa.select(events.c.modality, events.c.lane).where(ready).distinct()).all()
     return [(modality, lane) for modality, lane in waiting if f"{modality}.{lane}" not in served]

@@ -11,7 +11,7 @@ from typing import Any
 from redis import RedisError
 
 from db.cards import active_rows
-from db.close import AT_ONCE, Closer
+from db.close import AT_ONCE, Closer, any_due
 from db.engine import Database
 from db.explanations import unexplained
 from db.leases import LEASE, expire, forget, unserved_queues
@@ -66,16 +66,17 @@ class Keeper:
         self._end_leases()
         self._close_cases()
         self._ring()
-        with self.database.write() as (connection, now):
+        with self.database.write(durable=False) as (connection, now):
             forget(connection, now)
             Slot(connection, self.slot).write(connection, now, [["dxstream_keeper_sweep_timestamp_seconds", {}, time.time()]])
         if self.pruner:
             self.pruner.step()
 
     def _end_leases(self) -> None:
+        """Not waiting for the disk: a machine that forgets the end of a lease still has the lease, which ends again."""
         freed = 0
         began = time.monotonic()
-        with self.database.write() as (connection, now):
+        with self.database.write(durable=False) as (connection, now):
             if time.monotonic() - began > SLOW_SECONDS:
                 self._spare()
             if time.monotonic() >= self._spare_until:
@@ -93,7 +94,10 @@ class Keeper:
         self._spare_until = time.monotonic() + LEASE.total_seconds()
 
     def _close_cases(self) -> None:
+        """Looks before it locks: mostly nothing is due."""
         with self.database.read() as connection:
+            if not any_due(connection, self.database.now(connection)):
+                return
             window, codes = lab_window(active_rows(connection))
         closer = Closer(store=self.store, window=window, codes=codes, slot=self.slot)
         rings: dict[str, list[int]] = {"": []}
