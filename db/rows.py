@@ -4,7 +4,6 @@ SQLAlchemy's ``execute`` prepares every statement and each row's parameters anew
 driver that is called once a row gives the interpreter away as often (docs/decisions/0009). Errors are raised as SQLAlchemy's.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -12,13 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from db.columns import VALUES, by_columns
+
 #: The most rows of one call: a longer statement gains nothing.
 MOST_ROWS = 64
 
 #: What PostgreSQL calls the type of our numbers with a fraction.
 _FLOAT8 = 701
-
-_VALUES = re.compile(r"VALUES (\([^()]*\))")
 
 Query = sa.Select[Any] | sa.CompoundSelect[Any]
 Process = Callable[[Any], Any]
@@ -29,6 +28,15 @@ def write_rows(connection: sa.Connection, statement: sa.Insert, rows: Sequence[M
 
     Gives what it returns, in no order that could be relied on. No two rows may be in conflict with one another.
     """
+    if connection.dialect.name == "postgresql" and len(rows) > 1:
+        text, steps, found = _insert(connection.dialect, statement, tuple(rows[0]), 1)
+        if some := by_columns(connection.dialect, statement.table, text, steps, rows):
+            return _call(connection, *some, found)
+    return _write_values(connection, statement, rows)
+
+
+def _write_values(connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """A parameter a value."""
     returned: list[tuple[Any, ...]] = []
     for start in range(0, len(rows), MOST_ROWS):
         some = rows[start : start + MOST_ROWS]
@@ -116,7 +124,7 @@ def _insert(
     compiled: Any = statement.inline().compile(dialect=_positional(dialect), column_keys=names)
     usual = {column.key: column.default.arg for column in compiled.insert_prefetch}
     steps = tuple((name, usual.get(name), _into(dialect, compiled.binds[name])) for name in compiled.positiontup)
-    text = _VALUES.sub(lambda match: "VALUES " + ", ".join([match[1]] * count), str(compiled), count=1)
+    text = VALUES.sub(lambda match: "VALUES " + ", ".join([match[1]] * count), str(compiled), count=1)
     return text, steps, _out_of(dialect, statement.exported_columns) if statement._returning else None  # noqa: SLF001
 
 

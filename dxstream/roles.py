@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,10 @@ def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None
     writer = WriteApart(database, slot=slot, window=window) if apart else None
     intake = Intake(database, ring, measures, slot=slot, window=window, writer=writer)
     identities = Identities(read_hash_key(settings.home, settings.hash_key), config.authorities)
-    door = Door(intake=intake, store=ContentStore(content_folder(settings)), identities=identities, feeds=config)
+    store = ContentStore(content_folder(settings))
+    with suppress(Temporary):  # without the disk the feeds refuse what comes, in their own words
+        store.make()
+    door = Door(intake=intake, store=store, identities=identities, feeds=config)
     ring.start()
     intake.start()
     serving = [start(settings, door) for name, start in _FEEDS.items() if name in feeds]

@@ -173,8 +173,7 @@ class ContentStore:
         try:
             self.check_space(len(data))
             if not self._made:
-                self._make_folders()
-                self._made = True
+                self.make()
             aside = path.with_name(f".{uuid.uuid4().hex}")
             try:
                 write_durably(aside, data)
@@ -187,8 +186,18 @@ class ContentStore:
         except OSError as error:
             raise _unwritable(error) from error
 
+    def make(self) -> None:
+        """All folders at once, and durably: otherwise each of the first images of a store would wait for a folder's own fsyncs.
+
+        A store without them looks like one whose disk is not mounted. Raises OutOfSpace or Temporary.
+        """
+        try:
+            self._make_folders()
+        except OSError as error:
+            raise _unwritable(error) from error
+        self._made = True
+
     def _make_folders(self) -> None:
-        """All at once, and durably: otherwise each of the first images of a store would wait for a folder's own fsyncs."""
         above = []
         folder = self.folder
         while not folder.exists():

@@ -287,7 +287,9 @@ def test_content_that_is_gone_breaks_only_its_own_event(database: Database, tmp_
     batch = claim(database, mine, limit=2)
     with database.write() as (connection, _):
         connection.execute(sa.text("DELETE FROM contents WHERE data = :data"), {"data": b"i1"})
-    found = fetch(database, ContentStore(tmp_path), batch)
+    store = ContentStore(tmp_path)
+    store.make()
+    found = fetch(database, store, batch)
     assert isinstance(found[batch[0].id], Broken)
     assert found[batch[1].id] == (b"i2",)
 

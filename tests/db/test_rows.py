@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from db.engine import Database
 from db.rows import MOST_ROWS, append_rows, change_rows, read_rows, write_rows
 from db.tables import cases, contents
+from stream.queues import Lane, Modality
 
 AT = datetime(2026, 3, 1, 9, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
 KEEP = sa.insert(contents).returning(contents.c.digest)
@@ -58,6 +59,29 @@ def test_each_row_is_changed_by_its_own_values(database: Database) -> None:
         write_rows(connection, OPEN, [a_case("a"), a_case("b")])
         change_rows(connection, TELL, [{"key": "a", "facts": {"n": 1}}, {"key": "b", "facts": {"n": 2}}])
         assert [row[1] for row in read_rows(connection, BY_KEYS, keys=["a", "b"])] == [{"n": 1}, {"n": 2}]
+
+
+def test_rows_that_differ_in_one_column_keep_what_they_share(database: Database) -> None:
+    rows = [a_case(key) | {"modality": Modality.SCAN, "lane": "stat"} for key in "abc"]
+    with database.write() as (connection, _):
+        write_rows(connection, OPEN, rows)
+        query = sa.select(cases.c.case_key, cases.c.modality, cases.c.lane, cases.c.facts, cases.c.touched_at)
+        found = connection.execute(query.order_by(cases.c.case_key)).all()
+    assert [tuple(row) for row in found] == [(key, "scan", "stat", {"age_years": 4.5}, AT) for key in "abc"]
+
+
+def test_a_column_may_hold_words_of_several_types_and_nothing(database: Database) -> None:
+    different = [{"lane": Lane.STAT, "acquired_at": None}, {"lane": "routine", "acquired_at": AT}]
+    with database.write() as (connection, _):
+        write_rows(connection, OPEN, [a_case(key) | one for key, one in zip("ab", different, strict=True)])
+        found = connection.execute(sa.select(cases.c.lane, cases.c.acquired_at).order_by(cases.c.case_key)).all()
+    assert [tuple(row) for row in found] == [("stat", None), ("routine", AT)]
+
+
+def test_true_and_one_in_json_stay_what_they_are(database: Database) -> None:
+    with database.write() as (connection, _):
+        write_rows(connection, OPEN, [a_case(key) | {"facts": {"n": value}} for key, value in (("a", 1), ("b", True))])
+        assert [type(facts["n"]) for _, facts, _, _ in read_rows(connection, BY_KEYS, keys=["a", "b"])] == [int, bool]
 
 
 def test_an_error_is_sqlalchemys_and_names_no_value(database: Database) -> None:

@@ -62,6 +62,13 @@ def test_a_store_whose_disk_is_not_mounted_is_away_and_its_content_is_not_gone(t
         ContentStore(tmp_path / folder).get("0" * 64)
 
 
+def test_content_that_is_gone_from_a_store_that_never_held_any_is_broken(tmp_path: Path):
+    store = ContentStore(tmp_path)
+    store.make()
+    with pytest.raises(Broken):
+        store.get("0" * 64)
+
+
 def bad_sector(store: ContentStore, digest: str) -> None:
     """A file that is there and whose bytes the system refuses: EIO, as of a bad sector."""
     store.path(digest).parent.mkdir(parents=True, exist_ok=True)
