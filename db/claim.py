@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from db.engine import Database
 from db.leases import progress
 from db.places import Place, find_places
-from db.rows import read_rows
+from db.rows import change_rows, read_rows
 from db.tables import Utc, case_inputs, cases, contents, events, inputs
 from stream.content import ContentStore
 from stream.errors import Broken, NotReadableError
@@ -72,21 +72,27 @@ def claim_within(
     most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
     rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), suspects=suspects)
     if rows:
-        connection.execute(_LEASE, {"ids": [row[_ID] for row in rows], "worker": worker_id, "now": now})
+        _lease(connection, now, worker_id, [row[_ID] for row in rows])
     return [_event(row, now) for row in rows]
 
 
-_LEASE = (
-    sa.update(events)
-    .where(events.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .values(
-        state="leased",
-        holder=sa.bindparam("worker"),
-        fence=events.c.fence + 1,
-        attempts=events.c.attempts + 1,
-        claimed_at=sa.bindparam("now"),
-    )
+def _lease(connection: sa.Connection, now: datetime, worker_id: int, ids: Sequence[int]) -> None:
+    values = {"worker": worker_id, "now": now}
+    if connection.dialect.name == "postgresql":
+        change_rows(connection, _LEASE_ALL, [{"ids": ids, **values}])
+    else:
+        change_rows(connection, _LEASE_ONE, [{"event": number, **values} for number in ids])
+
+
+_LEASE = sa.update(events).values(
+    state="leased",
+    holder=sa.bindparam("worker"),
+    fence=events.c.fence + 1,
+    attempts=events.c.attempts + 1,
+    claimed_at=sa.bindparam("now"),
 )
+_LEASE_ALL = _LEASE.where(events.c.id.in_(sa.bindparam("ids", expanding=True)))
+_LEASE_ONE = _LEASE.where(events.c.id == sa.bindparam("event"))
 
 
 def is_full(batch: Sequence[Event]) -> bool:

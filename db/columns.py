@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 VALUES = re.compile(r"VALUES (\([^()]*\))")
 #: The length of a type: a cast to it would cut what is longer without a word.
-_LENGTH = re.compile(r"\(\d+\)")
+LENGTH = re.compile(r"\(\d+\)")
 
 #: A column's name, what a row has that does not name it, and what makes its value the driver's.
 Step = tuple[str, Any, Callable[[Any], Any] | None]
@@ -56,7 +56,7 @@ def _kinds(dialect: sa.Dialect, table: Any, names: tuple[str, ...]) -> tuple[tup
     types = [table.c[name].type.dialect_impl(dialect) for name in names]
     if any(isinstance(kind, sa.LargeBinary) for kind in types):
         return None
-    return tuple((_LENGTH.sub("", kind.compile(dialect)), str if isinstance(kind, sa.JSON) else kind.python_type) for kind in types)
+    return tuple((LENGTH.sub("", kind.compile(dialect)), str if isinstance(kind, sa.JSON) else kind.python_type) for kind in types)
 
 
 @lru_cache(maxsize=512)

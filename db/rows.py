@@ -4,6 +4,7 @@ SQLAlchemy's ``execute`` prepares every statement and each row's parameters anew
 driver that is called once a row gives the interpreter away as often (docs/decisions/0009). Errors are raised as SQLAlchemy's.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -11,13 +12,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from db.columns import VALUES, by_columns
+from db.columns import LENGTH, VALUES, by_columns
 
 #: The most rows of one call: a longer statement gains nothing.
 MOST_ROWS = 64
 
 #: What PostgreSQL calls the type of our numbers with a fraction.
 _FLOAT8 = 701
+
+#: How SQLAlchemy writes a list whose length is not known yet.
+_LISTED = re.compile(r"IN \(__\[POSTCOMPILE_(\w+)\]\)")
 
 Query = sa.Select[Any] | sa.CompoundSelect[Any]
 Process = Callable[[Any], Any]
@@ -70,14 +74,20 @@ def read_rows(connection: sa.Connection, statement: Query, **values: Any) -> lis
     """
     if any(value == [] for value in values.values()):
         return []
-    lengths = tuple((name, _rounded(len(value))) for name, value in values.items() if isinstance(value, list))
-    text, steps, found = _query(connection.dialect, statement, lengths)
+    if connection.dialect.name == "postgresql":
+        text, steps, found = _query_with_lists(connection.dialect, statement)
+    else:
+        lengths = tuple((name, _rounded(len(value))) for name, value in values.items() if isinstance(value, list))
+        text, steps, found = _query(connection.dialect, statement, lengths)
     return _call(connection, text, [process(_pick(values, name, place)) for name, place, process in steps], found)
 
 
 def change_rows(connection: sa.Connection, statement: sa.Update, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Execute an UPDATE that is kept, and whose parameters are named, for every row."""
-    text, steps, found = _query(connection.dialect, statement, ())
+    """Execute an UPDATE that is kept, and whose parameters are named, for every row; on PostgreSQL a list may be among them."""
+    if connection.dialect.name == "postgresql":
+        text, steps, found = _query_with_lists(connection.dialect, statement)
+    else:
+        text, steps, found = _query(connection.dialect, statement, ())
     for row in rows:
         _call(connection, text, [process(row.get(name)) for name, _, process in steps], found)
 
@@ -128,10 +138,12 @@ def _insert(
     return text, steps, _out_of(dialect, statement.exported_columns) if statement._returning else None  # noqa: SLF001
 
 
+#: A text; of each parameter its name, its place in a list and what makes it the driver's; of each column what makes it ours.
+Kept = tuple[str, tuple[tuple[str, int | None, Process], ...], tuple[Process | None, ...] | None]
+
+
 @lru_cache(maxsize=512)
-def _query(
-    dialect: sa.Dialect, statement: Query | sa.Update, lengths: tuple[tuple[str, int], ...]
-) -> tuple[str, tuple[tuple[str, int | None, Process], ...], tuple[Process | None, ...] | None]:
+def _query(dialect: sa.Dialect, statement: Query | sa.Update, lengths: tuple[tuple[str, int], ...]) -> Kept:
     lists = {name: [None] * length for name, length in lengths}
     filled = statement if isinstance(statement, sa.Update) else statement.params(lists)
     compiled: Any = filled.compile(dialect=_positional(dialect), compile_kwargs={"render_postcompile": True})
@@ -143,8 +155,31 @@ def _query(
         kept = bind.value if place is None and not bind.required else None
         process = _into(dialect, bind) or _as_it_is
         steps.append((name, place, process if kept is None else partial(_kept, kept)))
-    returned = None if isinstance(statement, sa.Update) else _out_of(dialect, statement.selected_columns)
-    return str(compiled), tuple(steps), returned
+    return str(compiled), tuple(steps), _returned(dialect, statement)
+
+
+@lru_cache(maxsize=512)
+def _query_with_lists(dialect: sa.Dialect, statement: Query | sa.Update) -> Kept:
+    """A list of any length is one parameter, ``= ANY(…)``: the driver reads 256 of them anew each time, and so does PostgreSQL."""
+    compiled: Any = statement.compile(dialect=_positional(dialect))
+    steps = []
+    for name in compiled.positiontup:
+        bind = compiled.binds[name]
+        process = _into(dialect, bind) or _as_it_is
+        if bind.expanding:
+            process = partial(_each, process)
+        steps.append((name, None, process if bind.value is None else partial(_kept, bind.value)))
+    text = _LISTED.sub(lambda match: f"= ANY(%s::{_type(dialect, compiled.binds[match[1]])}[])", str(compiled))
+    return text, tuple(steps), _returned(dialect, statement)
+
+
+def _returned(dialect: sa.Dialect, statement: Query | sa.Update) -> tuple[Process | None, ...] | None:
+    return None if isinstance(statement, sa.Update) else _out_of(dialect, statement.selected_columns)
+
+
+def _type(dialect: sa.Dialect, bind: Any) -> str:
+    kind: str = LENGTH.sub("", bind.type.dialect_impl(dialect).compile(dialect))
+    return kind
 
 
 def _into(dialect: sa.Dialect, bind: Any) -> Process | None:
@@ -168,6 +203,10 @@ def _positional(dialect: sa.Dialect) -> sa.Dialect:
 def _kept(value: Any, _: Any) -> Any:
     """A value that stands in the statement."""
     return value
+
+
+def _each(process: Process, values: Iterable[Any]) -> list[Any]:
+    return [process(value) for value in values]
 
 
 def _as_it_is(value: Any) -> Any:
