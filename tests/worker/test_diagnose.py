@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from dicom_samples import file_of, projection
+from redis import Redis
 from worker_samples import SmallModel, send, worker_on
 
 from db.engine import Database
@@ -56,6 +57,17 @@ def test_everything_that_waits_is_judged_and_the_numbers_add_up(database: Databa
         numbers = status(connection, database.now(connection))
     assert numbers["events"] == {"received": 70, "waiting": 0, "delayed": 0, "leased": 0, "done": 70, "dead": 0}
     assert numbers["outcomes"]["predicted"] == len(rows(database, predictions)) == 70
+
+
+@pytest.mark.parametrize(("waiting", "rings"), [(31, 0), (32, 1)])
+def test_the_next_worker_is_rung_where_more_may_wait_than_one_batch_holds(
+    sqlite: Database, store: ContentStore, redis_url: str, waiting: int, rings: int
+):
+    Redis.from_url(redis_url).flushall()
+    send(sqlite, *["fine"] * waiting)
+    worker = worker_on(sqlite, store, redis_url)
+    worker.run()
+    assert worker.bell.unheard("scan.routine") == rings
 
 
 def test_one_bad_event_never_fails_its_batch_mates(sqlite: Database, store: ContentStore, redis_url: str):
