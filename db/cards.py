@@ -14,12 +14,13 @@ def record_cards(connection: sa.Connection, now: datetime, rows: Iterable[Mappin
     """Make known the cards of this installation; one that is new here becomes active, a known one stays as it is.
 
     A row has name, version, modality, digest and the card itself. Another version of a known name waits to be activated.
+    Of several roles that start at once, the first one's row stands.
     """
     known = set(connection.execute(sa.select(cards.c.name)).scalars())
+    add = insert_for(connection, cards).on_conflict_do_nothing(index_elements=["name"])
     for row in rows:
         if row["name"] not in known:
-            known.add(row["name"])
-            connection.execute(sa.insert(cards), {**row, "active": True, "changed_at": now})
+            connection.execute(add, {**row, "active": True, "changed_at": now})
 
 
 def activate(connection: sa.Connection, now: datetime, row: Mapping[str, Any]) -> None:
