@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 VALUES = re.compile(r"VALUES (\([^()]*\))")
 #: The length of a type: a cast to it would cut what is longer without a word.
-LENGTH = re.compile(r"\(\d+\)")
+_LENGTH = re.compile(r"\(\d+\)")
 
 #: A column's name, what a row has that does not name it, and what makes its value the driver's.
 Step = tuple[str, Any, Callable[[Any], Any] | None]
@@ -50,13 +50,18 @@ def _column(rows: Sequence[Mapping[str, Any]], step: Step, python: type) -> list
     return values
 
 
+def type_name(dialect: sa.Dialect, kind: Any) -> str:
+    """What a cast calls a type, without its length."""
+    return _LENGTH.sub("", kind.dialect_impl(dialect).compile(dialect))
+
+
 @lru_cache(maxsize=128)
 def _kinds(dialect: sa.Dialect, table: Any, names: tuple[str, ...]) -> tuple[tuple[str, type], ...] | None:
     """Each column's type, PostgreSQL's and Python's; what is JSON has been written by then."""
     types = [table.c[name].type.dialect_impl(dialect) for name in names]
     if any(isinstance(kind, sa.LargeBinary) for kind in types):
         return None
-    return tuple((LENGTH.sub("", kind.compile(dialect)), str if isinstance(kind, sa.JSON) else kind.python_type) for kind in types)
+    return tuple((type_name(dialect, kind), str if isinstance(kind, sa.JSON) else kind.python_type) for kind in types)
 
 
 @lru_cache(maxsize=512)

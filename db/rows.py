@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from db.columns import LENGTH, VALUES, by_columns
+from db.columns import VALUES, by_columns, type_name
 
 #: The most rows of one call: a longer statement gains nothing.
 MOST_ROWS = 64
@@ -74,20 +74,15 @@ def read_rows(connection: sa.Connection, statement: Query, **values: Any) -> lis
     """
     if any(value == [] for value in values.values()):
         return []
-    if connection.dialect.name == "postgresql":
-        text, steps, found = _query_with_lists(connection.dialect, statement)
-    else:
-        lengths = tuple((name, _rounded(len(value))) for name, value in values.items() if isinstance(value, list))
-        text, steps, found = _query(connection.dialect, statement, lengths)
+    whole = connection.dialect.name == "postgresql"
+    lists = {} if whole else {name: value for name, value in values.items() if isinstance(value, list)}
+    text, steps, found = _query(connection.dialect, statement, tuple((name, _rounded(len(some))) for name, some in lists.items()))
     return _call(connection, text, [process(_pick(values, name, place)) for name, place, process in steps], found)
 
 
 def change_rows(connection: sa.Connection, statement: sa.Update, rows: Iterable[Mapping[str, Any]]) -> None:
     """Execute an UPDATE that is kept, and whose parameters are named, for every row; on PostgreSQL a list may be among them."""
-    if connection.dialect.name == "postgresql":
-        text, steps, found = _query_with_lists(connection.dialect, statement)
-    else:
-        text, steps, found = _query(connection.dialect, statement, ())
+    text, steps, found = _query(connection.dialect, statement, ())
     for row in rows:
         _call(connection, text, [process(row.get(name)) for name, _, process in steps], found)
 
@@ -144,9 +139,11 @@ Kept = tuple[str, tuple[tuple[str, int | None, Process], ...], tuple[Process | N
 
 @lru_cache(maxsize=512)
 def _query(dialect: sa.Dialect, statement: Query | sa.Update, lengths: tuple[tuple[str, int], ...]) -> Kept:
-    lists = {name: [None] * length for name, length in lengths}
-    filled = statement if isinstance(statement, sa.Update) else statement.params(lists)
-    compiled: Any = filled.compile(dialect=_positional(dialect), compile_kwargs={"render_postcompile": True})
+    """``lengths``: of the lists, by name; none on PostgreSQL, where a list of any length is one parameter, ``= ANY(…)``.
+
+    Else its driver would read a text of 256 parameters anew each time, and so would it (docs/decisions/0033).
+    """
+    text, compiled = _compile(dialect, statement, lengths)
     expanded = {f"{name}_{place + 1}": (name, place) for name, length in lengths for place in range(length)}
     steps = []
     for written in compiled.positiontup:
@@ -154,32 +151,23 @@ def _query(dialect: sa.Dialect, statement: Query | sa.Update, lengths: tuple[tup
         bind = compiled.binds[name]
         kept = bind.value if place is None and not bind.required else None
         process = _into(dialect, bind) or _as_it_is
-        steps.append((name, place, process if kept is None else partial(_kept, kept)))
-    return str(compiled), tuple(steps), _returned(dialect, statement)
-
-
-@lru_cache(maxsize=512)
-def _query_with_lists(dialect: sa.Dialect, statement: Query | sa.Update) -> Kept:
-    """A list of any length is one parameter, ``= ANY(…)``: the driver reads 256 of them anew each time, and so does PostgreSQL."""
-    compiled: Any = statement.compile(dialect=_positional(dialect))
-    steps = []
-    for name in compiled.positiontup:
-        bind = compiled.binds[name]
-        process = _into(dialect, bind) or _as_it_is
-        if bind.expanding:
+        if bind.expanding and place is None:
             process = partial(_each, process)
-        steps.append((name, None, process if bind.value is None else partial(_kept, bind.value)))
-    text = _LISTED.sub(lambda match: f"= ANY(%s::{_type(dialect, compiled.binds[match[1]])}[])", str(compiled))
-    return text, tuple(steps), _returned(dialect, statement)
+        steps.append((name, place, process if kept is None else partial(_kept, kept)))
+    returned = None if isinstance(statement, sa.Update) else _out_of(dialect, statement.selected_columns)
+    return text, tuple(steps), returned
 
 
-def _returned(dialect: sa.Dialect, statement: Query | sa.Update) -> tuple[Process | None, ...] | None:
-    return None if isinstance(statement, sa.Update) else _out_of(dialect, statement.selected_columns)
-
-
-def _type(dialect: sa.Dialect, bind: Any) -> str:
-    kind: str = LENGTH.sub("", bind.type.dialect_impl(dialect).compile(dialect))
-    return kind
+def _compile(dialect: sa.Dialect, statement: Query | sa.Update, lengths: tuple[tuple[str, int], ...]) -> tuple[str, Any]:
+    compiled: Any
+    if dialect.name == "postgresql":
+        compiled = statement.compile(dialect=_positional(dialect))
+        text = _LISTED.sub(lambda match: f"= ANY(%s::{type_name(dialect, compiled.binds[match[1]].type)}[])", str(compiled))
+        return text, compiled
+    lists = {name: [None] * length for name, length in lengths}
+    filled = statement if isinstance(statement, sa.Update) else statement.params(lists)
+    compiled = filled.compile(dialect=_positional(dialect), compile_kwargs={"render_postcompile": True})
+    return str(compiled), compiled
 
 
 def _into(dialect: sa.Dialect, bind: Any) -> Process | None:
