@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.card import AnalyteInput, Window
-from models.curves import Curve, possible
+from models.curves import Curve, parse, possible
 from models.describe import without
 from models.interface import Prepared
 from models.lab import LabConfig
@@ -57,8 +57,16 @@ def draft(config: Mapping[str, Any], samples: Sequence[Sample], source: Path) ->
     inputs = [_input(row, _values(every, row), row.codes[0] in required) for row in taken]
     curves = possible([row.analyte for row in taken]) if config.get("trees", BESIDE["trees"]) else ()
     shape = shaped(LabConfig, {**BESIDE, "curves": curves, **config}, CONFIG)
+    _check_curves(shape.curves, [row.analyte for row in taken])
     window = Window(origin="icu_admission", length_hours=shape.hours, speaks_at_hours=shape.hours, grace_minutes=60)
     return Draft(config=asdict(shape), card={"analytes": tuple(inputs), "window": window})
+
+
+def _check_curves(formulas: Sequence[str], analytes: Sequence[str]) -> None:
+    try:
+        parse(formulas, analytes)
+    except KeyError as error:
+        raise Refused(f"curves: {error.args[0]} is no analyte of these windows: {', '.join(analytes)}", where=CONFIG) from error
 
 
 def _refused(samples: Sequence[Sample]) -> str:

@@ -68,7 +68,8 @@ def test_a_laboratory_file_that_does_not_fit_is_told_with_its_place(tmp_path: Pa
     [
         ({"config": {"hiden": 8}}, "about.json: config: nothing is called hiden here: most_tokens"),
         ({"config": {"hidden": "eight"}}, "about.json: config: hidden is not a whole number"),
-        ({"config": {"hidden": 0}}, "about.json: config: no network can be made of it: hidden_size must be greater than zero"),
+        ({"config": {"hidden": 0}}, "about.json: config: hidden is below 1"),
+        ({"config": {"dropout": 3}}, "about.json: config: no network can be made of it: dropout probability has to be between 0 and 1"),
         ({"positve": "yes"}, "about.json: nobody reads positve: name"),
         ({"notes": "one"}, "about.json: notes is not a list"),
         ({"split": {"tset": 0.2}}, "about.json: split: nothing is called tset here: validation"),

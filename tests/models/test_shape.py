@@ -15,6 +15,7 @@ class House:
     floors: int = 1
     height: float = 3.0
     rooms: Sequence[int] = ()
+    cellars: int = 0
 
 
 def test_lists_become_tuples_and_a_whole_number_is_a_number_too():
@@ -25,7 +26,7 @@ def test_lists_become_tuples_and_a_whole_number_is_a_number_too():
 @pytest.mark.parametrize(
     ("told", "reason"),
     [
-        ({"street": "a", "flors": 2}, "nothing is called flors here: street, floors, height, rooms"),
+        ({"street": "a", "flors": 2}, "nothing is called flors here: street, floors, height, rooms, cellars"),
         ({"floors": 2}, "street is missing"),
         ({"street": 1}, "street is not a text"),
         ({"street": "a", "floors": 1.5}, "floors is not a whole number"),
@@ -33,9 +34,17 @@ def test_lists_become_tuples_and_a_whole_number_is_a_number_too():
         ({"street": "a", "height": "high"}, "height is not a number"),
         ({"street": "a", "rooms": 3}, "rooms is not a list as it should be"),
         ({"street": "a", "rooms": ["big"]}, "rooms is not a list as it should be"),
+        ({"street": "a", "floors": 0}, "floors is below 1"),
+        ({"street": "a", "rooms": [2, -1]}, "rooms is below 1"),
+        ({"street": "a", "cellars": -1}, "cellars is below 0"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(told, reason):
     with pytest.raises(Refused, match=reason) as refused:
         shaped(House, told, "here")
     assert refused.value.where == "here"
+
+
+def test_a_whole_number_whose_default_is_0_may_be_0_and_so_may_any_other_number():
+    told = {"street": "High Street", "cellars": 0, "height": 0}
+    assert shaped(House, told, "here") == House(street="High Street", cellars=0, height=0)

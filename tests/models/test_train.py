@@ -85,6 +85,18 @@ def test_a_window_of_other_hours_than_the_network_reads_is_refused_before_the_fi
     refused("lab", stays, tmp_path, "window has 72 hours, config 48: say both alike", about={"window": window})
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"hours": 0}, "hours is below 1"),
+        ({"trees": -1}, "trees is below 0"),
+        ({"curves": ["MAP - K"]}, "curves: MAP is no analyte"),
+    ],
+)
+def test_a_config_that_nothing_can_be_read_by_is_refused_before_the_first_step(stays, tmp_path, config, words):
+    refused("lab", stays, tmp_path, words, about={"config": config})
+
+
 def test_a_validation_part_that_the_gates_refuse_is_told_before_the_first_step(tmp_path):
     rows = "".join(f"{number},{'yes' if number % 2 else 'no'},much too short {number}\n" for number in range(80))
     (tmp_path / "short.csv").write_text("id,label,text\n" + rows)
