@@ -10,7 +10,7 @@ import click
 from db.cards import activate as activate_card
 from db.cards import deactivate as deactivate_card
 from db.engine import Database
-from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, NEW_FILE, main_errors, read_settings
 from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
 from models.card import Card
@@ -94,8 +94,8 @@ def train(kind: str, data: Path, out: Path, *, as_json: bool, **options: Any) ->
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--part", type=click.Choice(["all", "train", "validation", "test"]), default="all", show_default=True)
 @DEVICE
-@click.option("--scores", type=click.Path(path_type=Path), default=None, help="Write each input's probabilities to this CSV.")
-@click.option("--report", type=click.Path(path_type=Path), default=None, help="Write figures and pictures to this HTML file.")
+@click.option("--scores", type=NEW_FILE, default=None, help="Write each input's probabilities to this CSV.")
+@click.option("--report", type=NEW_FILE, default=None, help="Write figures and pictures to this HTML file.")
 @JSON
 @main_errors
 def evaluate(card: Card, data: Path, part: str, device: str, scores: Path | None, report: Path | None, *, as_json: bool) -> None:
@@ -136,9 +136,7 @@ def beside(card: Card, data: Path, **options: Any) -> None:
 @models.command()
 @click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("features.npz"), show_default=True, help="An .npz or a .csv file."
-)
+@click.option("--out", type=NEW_FILE, default=Path("features.npz"), show_default=True, help="An .npz or a .csv file.")
 @DEVICE
 @main_errors
 def embed(card: Card, data: Path, out: Path, device: str) -> None:
@@ -151,7 +149,7 @@ def embed(card: Card, data: Path, out: Path, device: str) -> None:
 @models.command()
 @click.argument("card", type=CARD)
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("told.csv"), show_default=True)
+@click.option("--out", type=NEW_FILE, default=Path("told.csv"), show_default=True)
 @DEVICE
 @main_errors
 def decode(card: Card, data: Path, out: Path, device: str) -> None:

@@ -31,6 +31,22 @@ class DeviceType(click.ParamType[str]):
         return str(value)
 
 
+class NewFileType(click.ParamType[Path]):
+    """A file to be written into a folder that is there, which is known before the work and not only after it."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Its path, or a usage error."""
+        path = Path(value)
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}", param, ctx)
+        if path.is_dir():
+            self.fail(f"{path} is a folder", param, ctx)
+        return path
+
+
+NEW_FILE = NewFileType()
 HOME = click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Overrides DXSTREAM_HOME.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 DEVICE = click.option("--device", type=DeviceType(), default="cpu", show_default=True, help="cpu or cuda:N.")

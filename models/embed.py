@@ -25,8 +25,10 @@ def embed(card: Card, data: Path, out: Path, device: str = "cpu") -> dict[str, A
     """Writes the code of every readable input: ``.npz`` with ``id``, ``label``, ``features``, or a CSV of them.
 
     The code is the narrowest layer of the card's autoencoder; the label is empty where the input has none. Raises Refused when
-    the card's network has no autoencoder.
+    the card's network has no autoencoder or ``out`` is neither of the two.
     """
+    if out.suffix not in (".npz", ".csv"):
+        raise Refused("features are written as .npz or .csv", where=str(out))
     check_device(device)
     model = load(card, device)
     encode = getattr(model.autoencoder, "encode", None)

@@ -105,3 +105,11 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "n.csv").write_text(NOTES)
     (tmp_path / "file").write_text("")
     refused(run("train", "note", "--data", tmp_path / "n.csv", "--out", tmp_path / "file" / "out"), "Not a directory")
+
+
+@pytest.mark.parametrize("option", [("evaluate", "--scores"), ("evaluate", "--report"), ("embed", "--out"), ("decode", "--out")])
+def test_a_file_that_could_not_be_written_is_told_of_before_the_work(option: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "notes.csv").write_text(NOTES)
+    command, out = option
+    for place, words in ((tmp_path / "none" / "out.csv", "there is no folder"), (tmp_path, "is a folder")):
+        refused(run(command, "note-specialty", "--data", tmp_path / "notes.csv", out, place), words)

@@ -82,3 +82,9 @@ def test_features_need_no_labels(coder, scans, tmp_path):
     assert embed(coder, tmp_path / "scans", tmp_path / "f.csv")["n"] == 3
     with (tmp_path / "f.csv").open() as file:
         assert {row["label"] for row in csv.DictReader(file)} == {""}
+
+
+def test_features_in_a_file_of_another_kind_are_refused_instead_of_written_under_another_name(coder, scans, tmp_path):
+    with pytest.raises(Refused, match=r"\.npz or \.csv"):
+        embed(coder, scans, tmp_path / "f.txt")
+    assert not list(tmp_path.iterdir())
