@@ -13,7 +13,7 @@ import click
 from db import backlogs
 from db.engine import Database
 from dxstream.backlog_show import Progressing, print_report, write_failures
-from dxstream.cli_options import HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import HOME, JSON, main_errors, open_ledger, read_settings
 from dxstream.show import print_json, print_records
 from stream.errors import DxstreamError
 
@@ -110,7 +110,7 @@ def _end(database: Database, row: Any, home: Path) -> None:
 @main_errors
 def list_command(home: Path | None, *, as_json: bool) -> None:
     """Every backlog, the newest first."""
-    database = Database(read_settings(home).database_url)
+    database = open_ledger(home)
     with database.read() as connection:
         rows, now = backlogs.list_backlogs(connection), database.now(connection)
     shown = [{**row, "state": _state(row, now)} for row in rows]
@@ -133,7 +133,7 @@ def _set_state(name: str, state: str, words: str) -> None:
     @click.argument("backlog_id", metavar="ID", type=int)
     @main_errors
     def command(home: Path | None, backlog_id: int) -> None:
-        with Database(read_settings(home).database_url).write() as (connection, _):
+        with open_ledger(home).write() as (connection, _):
             changed = backlogs.set_state(connection, backlog_id, state)
         if not changed:
             raise DxstreamError(f"backlog {backlog_id} is done")
@@ -150,7 +150,7 @@ _set_state("resume", "running", "Its process goes on; where none runs, the comma
 @main_errors
 def forget(home: Path | None, backlog_id: int) -> None:
     """Take the manifest of a backlog that is done out of the ledger; what it brought stays."""
-    database = Database(read_settings(home).database_url)
+    database = open_ledger(home)
     gone = False
     while not gone:
         with database.write() as (connection, _):
@@ -166,7 +166,7 @@ def forget(home: Path | None, backlog_id: int) -> None:
 @main_errors
 def report(home: Path | None, backlog_id: int, failures: Path | None, *, as_json: bool) -> None:
     """Counts by outcome and reason; the CSV of failures can be pushed again as it is, or edited."""
-    database = Database(read_settings(home).database_url)
+    database = open_ledger(home)
     print_report(database, backlog_id, as_json=as_json)
     if failures:
         number = write_failures(database, backlog_id, failures)

@@ -6,7 +6,7 @@ import click
 
 from db.engine import Database
 from db.explanations import Said, explain, explanations_of, said_of
-from dxstream.cli_options import HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import HOME, JSON, ledger_settings, main_errors
 from dxstream.home import content_folder
 from dxstream.show import print_json, print_table
 from models.catalogue import list_cards
@@ -25,7 +25,7 @@ from stream.settings import Settings
 @main_errors
 def explain_event(event: int, home: Path | None, out: Path | None, *, again: bool, as_json: bool) -> None:
     """What was said of EVENT leaned on this; stored beside the prediction."""
-    settings = read_settings(home)
+    settings = ledger_settings(home)
     database = Database(settings.database_url)
     with database.read() as connection:
         said = said_of(connection, event)

@@ -7,19 +7,10 @@ from pathlib import Path
 import click
 
 from db.engine import Database
-from dxstream.cli_options import HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import HOME, JSON, ledger_settings, main_errors, read_settings
 from dxstream.show import print_json, print_table
-from stream.errors import DxstreamError
-from stream.settings import Settings
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-
-
-def _with_ledger(home: Path | None) -> Settings:
-    settings = read_settings(home)
-    if settings.database_url.startswith("sqlite") and not Path(settings.database_url.removeprefix("sqlite:///")).exists():
-        raise DxstreamError(f"no ledger in {settings.home}: dxstream up makes one")
-    return settings
 
 
 @click.command()
@@ -30,7 +21,7 @@ def backup(home: Path | None, folder: Path) -> None:
     """Ledger, content, key and configuration into a new folder, while everything runs."""
     from dxstream.backup import back_up  # noqa: PLC0415 - a command imports what it needs
 
-    settings = _with_ledger(home)
+    settings = ledger_settings(home)
     done = back_up(settings, folder.absolute())
     click.echo(
         f"{done.inputs} inputs, {done.events} events, {done.predictions} predictions, {done.files} files ({done.bytes} bytes)"
@@ -69,7 +60,7 @@ def labels_import(home: Path | None, file: Path, source: str, *, as_json: bool) 
     """A CSV: event_id or sender_id, label, value (1 or 0), and if you like source and at. Exit 1 if a line cannot be used."""
     from dxstream.label_file import import_labels, unused_lines  # noqa: PLC0415
 
-    settings = _with_ledger(home)
+    settings = ledger_settings(home)
     with closing(Database(settings.database_url)) as database:
         done = import_labels(database, file, source=source)
     if as_json:

@@ -12,23 +12,14 @@ from db import report
 from db.actions import act_on_dead
 from db.cards import active_rows
 from db.commit import Commit
-from db.engine import Database
 from db.merges import list_merges, undo_merge
 from db.people import same_person
 from db.tally import raise_tallies
-from dxstream.cli_options import HOME, JSON, main_errors, read_settings
+from dxstream.cli_options import HOME, JSON, main_errors, open_ledger, read_settings
 from dxstream.doctor import examine, examine_content
 from dxstream.show import print_json, print_records, print_status, print_table, said
 from stream.errors import DxstreamError
 from worker.keeper import lab_window
-
-
-def open_ledger(home: Path | None) -> Database:
-    """The ledger; raises DxstreamError where nothing has run yet."""
-    settings = read_settings(home)
-    if settings.database_url.startswith("sqlite") and not Path(settings.database_url.removeprefix("sqlite:///")).exists():
-        raise DxstreamError(f"no ledger in {settings.home}: dxstream up makes one")
-    return Database(settings.database_url)
 
 
 @click.command()

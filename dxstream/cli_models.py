@@ -10,7 +10,7 @@ import click
 from db.cards import activate as activate_card
 from db.cards import deactivate as deactivate_card
 from db.engine import Database
-from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, NEW_FILE, main_errors, read_settings
+from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, NEW_FILE, ledger_settings, main_errors, open_ledger
 from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
 from models.card import Card
@@ -202,7 +202,7 @@ def activate(card: str, home: Path | None) -> None:
     """Let CARD (a name, or a folder under DXSTREAM_MODELS) answer from now on; workers take it up between two batches."""
     from models.catalogue import load  # noqa: PLC0415
 
-    settings = read_settings(home)
+    settings = ledger_settings(home)
     chosen = find_card(card, settings.models)
     if chosen.digest not in {one.digest for one in list_cards(settings.models)}:
         raise click.UsageError(f"put the card's folder into {settings.models} first, so that the workers find it")
@@ -218,7 +218,7 @@ def activate(card: str, home: Path | None) -> None:
 @main_errors
 def deactivate(name: str, home: Path | None) -> None:
     """Let the card NAME answer no longer; what it said stays."""
-    with Database(read_settings(home).database_url).write() as (connection, now):
+    with open_ledger(home).write() as (connection, now):
         if not deactivate_card(connection, now, name):
             raise DxstreamError(f"no active card is named {name}")
     click.echo(f"{name} answers no longer")

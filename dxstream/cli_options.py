@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from db.engine import Database
 from dxstream.logs import set_up_logging
 from stream.errors import DxstreamError, Refused
 from stream.settings import Settings
@@ -71,6 +72,19 @@ def main_errors(command: F) -> F:
             sys.exit(1)
 
     return wrapped  # type: ignore[return-value]
+
+
+def ledger_settings(home: Path | None) -> Settings:
+    """The settings of a home whose ledger is there; raises DxstreamError where nothing has run yet."""
+    settings = read_settings(home)
+    if settings.database_url.startswith("sqlite") and not Path(settings.database_url.removeprefix("sqlite:///")).exists():
+        raise DxstreamError(f"no ledger in {settings.home}: dxstream up makes one")
+    return settings
+
+
+def open_ledger(home: Path | None) -> Database:
+    """The ledger; raises DxstreamError where nothing has run yet."""
+    return Database(ledger_settings(home).database_url)
 
 
 def read_settings(home: Path | None) -> Settings:

@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from db.refusals import list_refusals, read_refusal
-from dxstream.cli_ledger import open_ledger
-from dxstream.cli_options import HOME, JSON, main_errors
+from dxstream.cli_options import HOME, JSON, main_errors, open_ledger
 from dxstream.show import print_json, print_records
 from stream.errors import DxstreamError
 

@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from click import Command
 from click.testing import CliRunner, Result
 
+from dxstream.cli_backlog import backlog
+from dxstream.cli_explain import explain_event
 from dxstream.cli_models import models
 
 NOTES = "id,label,text\n" + "".join(f"{number},{'yes' if number % 2 else 'no'},word{number} and more\n" for number in range(80))
@@ -69,7 +72,10 @@ def test_a_laboratory_file_that_does_not_fit_is_told_with_its_place(tmp_path: Pa
         ({"config": {"hiden": 8}}, "about.json: config: nothing is called hiden here: most_tokens"),
         ({"config": {"hidden": "eight"}}, "about.json: config: hidden is not a whole number"),
         ({"config": {"hidden": 0}}, "about.json: config: hidden is below 1"),
-        ({"config": {"dropout": 3}}, "about.json: config: no network can be made of it: dropout probability has to be between 0 and 1"),
+        (
+            {"config": {"dropout": 3}},
+            "about.json: config: no network can be made of it: dropout probability has to be between 0 and 1",
+        ),
         ({"positve": "yes"}, "about.json: nobody reads positve: name"),
         ({"notes": "one"}, "about.json: notes is not a list"),
         ({"split": {"tset": 0.2}}, "about.json: split: nothing is called tset here: validation"),
@@ -113,3 +119,20 @@ def test_a_file_that_could_not_be_written_is_told_of_before_the_work(option: tup
     command, out = option
     for place, words in ((tmp_path / "none" / "out.csv", "there is no folder"), (tmp_path, "is a folder")):
         refused(run(command, "note-specialty", "--data", tmp_path / "notes.csv", out, place), words)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (models, ["activate", "note-specialty"]),
+        (models, ["deactivate", "note-specialty"]),
+        (explain_event, ["1"]),
+        (backlog, ["list"]),
+    ],
+)
+def test_where_nothing_has_run_yet_a_command_says_so_and_leaves_nothing_behind(
+    command: Command, arguments: list[str], tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(command, [*arguments, "--home", str(tmp_path / "home")])
+    refused(done, f"no ledger in {tmp_path / 'home'}: dxstream up makes one")
+    assert not list(tmp_path.glob("home/*"))
