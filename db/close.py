@@ -94,6 +94,7 @@ class Closer:
         facts = dict(case["facts"])
         left = stays.left_at(commit.connection, case["case_key"].removeprefix(stays.PREFIX), case["origin_at"])
         facts["window_complete"] = left is None or left >= case["ends_at"]
+        facts["window_hours"] = (case["ends_at"] - case["origin_at"]) / timedelta(hours=1)
         facts["not_connected"] = analytes_not_seen_since(commit.connection, commit.now - NOT_CONNECTED_AFTER, self.codes)
         facts["refused_points"] = _refused(commit.connection, case)
         return facts

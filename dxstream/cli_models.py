@@ -201,11 +201,13 @@ def take(weights: Path, out: Path) -> None:
 def activate(card: str, home: Path | None) -> None:
     """Let CARD (a name, or a folder under DXSTREAM_MODELS) answer from now on; workers take it up between two batches."""
     from models.catalogue import load  # noqa: PLC0415
+    from models.intended import check_window  # noqa: PLC0415
 
     settings = ledger_settings(home)
     chosen = find_card(card, settings.models)
     if chosen.digest not in {one.digest for one in list_cards(settings.models)}:
         raise click.UsageError(f"put the card's folder into {settings.models} first, so that the workers find it")
+    check_window(chosen, {})
     load(chosen).warm_up()
     with Database(settings.database_url).write() as (connection, now):
         activate_card(connection, now, card_row(chosen))

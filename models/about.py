@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.calibrate import CHOICES
-from models.card import Window
+from models.card import ORIGINS, Window
 from models.intended import check_rules
 from models.shape import shaped
 from models.split import Split
@@ -65,6 +65,8 @@ def _check_window(window: Window) -> None:
     if window.length_hours <= 0 or window.grace_minutes < 0 or window.speaks_at_hours < window.length_hours:
         words = "length_hours is above 0, grace_minutes not below 0, and it speaks when length_hours are over, or later"
         raise Refused(words, where=f"{ABOUT_FILE}: window")
+    if window.origin not in ORIGINS:
+        raise Refused(f"no origin is called {window.origin}: {', '.join(ORIGINS)}", where=f"{ABOUT_FILE}: window")
 
 
 def _check_choices(about: Mapping[str, Any]) -> None:

@@ -22,6 +22,8 @@ VOCABULARY_FILE = "vocabulary.json"
 PROGRAM_FILE = "model.pt2"
 ONNX_FILE = "model.onnx"
 MODEL_FILES = (WEIGHTS_FILE, AUTOENCODER_FILE, VOCABULARY_FILE, PROGRAM_FILE, ONNX_FILE)
+#: The moments that a lab card's window may be counted from.
+ORIGINS = ("icu_admission", "admission", "first_observation", "rolling")
 #: Fields that no card.json has: they are known only where it lies.
 BESIDE = ("site", "folder", "digest")
 
@@ -32,7 +34,7 @@ class BadCard(DxstreamError):
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The window of results that a lab model judges. ``origin``: the moment that minutes are counted from."""
+    """The window of results that a lab model judges. ``origin``: the moment that minutes are counted from, one of ORIGINS."""
 
     origin: str
     length_hours: float

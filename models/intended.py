@@ -10,6 +10,7 @@ from typing import Any
 from models.card import Card
 from stream import facts as names
 from stream.errors import NotJudged, Refused, Rejected, Unmatched
+from stream.window import ORIGIN
 
 #: Every fact that a feed may know.
 FACTS = frozenset(value for name, value in vars(names).items() if name.isupper())
@@ -37,13 +38,26 @@ def check_rules(intended_use: Mapping[str, Any], where: str) -> None:
 
 
 def check_intended_use(card: Card, facts: Mapping[str, Any]) -> None:
-    """Raises Unmatched when a known fact is outside the card's intended use, else Rejected when a needed one is unknown."""
+    """Raises Unmatched when the window or a known fact is outside the intended use, else Rejected when a needed one is unknown."""
+    check_window(card, facts)
     for fact, rule in card.intended_use.items():
         if _known(facts, fact) and not _fits(fact, rule, facts[fact]):
             raise Unmatched(f"{card.name} is not meant for {_told(fact, facts[fact])}: {_words(rule)}")
     for fact, rule in card.intended_use.items():
         if rule.get("needed", True) and not _known(facts, fact):
             raise Rejected(f"{fact} is unknown, {card.name} needs it: {_words(rule)}")
+
+
+def check_window(card: Card, facts: Mapping[str, Any]) -> None:
+    """Raises Unmatched for a window of results that is counted from another moment, or has other hours, than the card declares."""
+    window = card.window
+    if window is None:
+        return
+    if window.origin != ORIGIN:
+        raise Unmatched(f"{card.name} counts its window from {window.origin}; stays are counted from {ORIGIN}")
+    hours = facts.get(names.WINDOW_HOURS, window.length_hours)
+    if hours != window.length_hours:
+        raise Unmatched(f"{card.name} judges windows of {window.length_hours:g} hours, this one has {hours:g}")
 
 
 def match(cards: Sequence[Card], modality: str, facts: Mapping[str, Any]) -> Card:

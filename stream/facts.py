@@ -18,6 +18,7 @@ A fact that is not known is left out. Values are plain JSON.
 | ``expected_instances`` | scan | what the source said, where fewer came |
 | ``setting`` | lab | ``icu`` |
 | ``window_complete`` | lab | False when the patient left intensive care before the window's end |
+| ``window_hours`` | lab | how many hours the window of results covers |
 | ``refused_points`` | lab | a list of ``{"code", "reason", "n"}`` |
 | ``not_connected`` | lab | LOINC codes that this installation has not seen for 7 days |
 | ``document_type`` | note | LOINC code of the document |
@@ -37,6 +38,7 @@ IMAGE_TYPE = "image_type"
 FRAMES = "frames"
 SETTING = "setting"
 WINDOW_COMPLETE = "window_complete"
+WINDOW_HOURS = "window_hours"
 REFUSED_POINTS = "refused_points"
 NOT_CONNECTED = "not_connected"
 DOCUMENT_TYPE = "document_type"

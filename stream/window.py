@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+#: The moment that a stay's window is counted from, in the words of a lab card: the first admission or transfer into intensive care.
+ORIGIN = "icu_admission"
 #: A gathering stay is judged after so much silence …
 QUIET = timedelta(seconds=5)
 #: … but never later than this after the first input that it has not judged yet.

@@ -22,7 +22,7 @@ from stream.errors import Temporary
 from stream.keep import Keep
 from stream.queues import queue_name
 from stream.ring import Bell
-from stream.window import Window
+from stream.window import ORIGIN, Window
 from worker.pruner import Pruner
 
 log = logging.getLogger(__name__)
@@ -120,12 +120,13 @@ class Keeper:
 
 
 def lab_window(active: Any) -> tuple[Window, tuple[str, ...]]:
-    """The window that the active lab card declares, and the LOINC codes that it takes."""
+    """The window that the first active lab card declares, and the LOINC codes that it takes; one without labels judges nothing."""
     for row in active:
         card: Mapping[str, Any] = row["card"]
-        if row["modality"] == "lab" and card.get("window"):
+        if row["modality"] == "lab" and card.get("window") and card.get("labels") and card["window"]["origin"] == ORIGIN:
             declared = card["window"]
-            window = Window(length=timedelta(hours=declared["length_hours"]), grace=timedelta(minutes=declared["grace_minutes"]))
+            later = timedelta(hours=declared["speaks_at_hours"] - declared["length_hours"], minutes=declared["grace_minutes"])
+            window = Window(length=timedelta(hours=declared["length_hours"]), grace=later)
             return window, tuple(analyte["codes"][0] for analyte in card.get("analytes", ()))
     return Window(), ()
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from dxstream.cli_models import CardType
+from dxstream.cli_models import CardType, models
 
 CARD = {"name": "own", "version": "1", "kind": "scan", "architecture": "x", "task": "", "config": {}, "labels": ["sick"]}
 
@@ -47,3 +48,11 @@ def test_a_setting_that_cannot_be_is_a_usage_error(monkeypatch: pytest.MonkeyPat
 def test_a_name_that_no_card_has_is_a_usage_error() -> None:
     with pytest.raises(click.BadParameter, match="no card named other"):
         CardType().convert("other", None, None)
+
+
+def test_a_lab_card_whose_window_is_counted_from_another_moment_is_not_activated(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "dxstream.sqlite").touch()
+    window = {"origin": "admission", "length_hours": 24, "speaks_at_hours": 24, "grace_minutes": 30}
+    (folder / "own" / "card.json").write_text(json.dumps({**CARD, "kind": "lab", "window": window}))
+    done = CliRunner().invoke(models, ["activate", "own", "--home", str(tmp_path)])
+    assert "own counts its window from admission; stays are counted from icu_admission" in done.stderr

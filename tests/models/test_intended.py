@@ -1,9 +1,11 @@
 """What a card is meant for, on facts alone."""
 
+from dataclasses import replace
+
 import pytest
 from model_samples import CHEST_FACTS
 
-from models.card import Card
+from models.card import Card, Window
 from models.catalogue import SHIPPED, read_card
 from models.intended import check_intended_use, match
 from stream.errors import Rejected, Unmatched
@@ -103,3 +105,24 @@ def test_a_card_that_only_lacks_a_fact_comes_before_one_that_does_not_fit():
     knee, chest = card("knee", body_part={"one_of": ["KNEE"]}), card("chest", age_years={"at_least": 1})
     with pytest.raises(Rejected, match="age_years is unknown"):
         match([knee, chest], "scan", {"body_part": "CHEST"})
+
+
+def stay_card(name, origin="icu_admission", hours=48):
+    window = Window(origin=origin, length_hours=hours, speaks_at_hours=hours, grace_minutes=60)
+    return replace(card(name, "lab"), window=window)
+
+
+def test_a_lab_card_that_counts_its_window_from_another_moment_judges_no_stay():
+    with pytest.raises(Unmatched, match="own counts its window from first_observation; stays are counted from icu_admission"):
+        match([stay_card("own", "first_observation")], "lab", {"window_hours": 48})
+
+
+def test_a_lab_card_judges_no_window_of_other_hours_than_its_own():
+    short, long = stay_card("short"), stay_card("long", hours=72)
+    assert match([short, long], "lab", {"window_hours": 72}) is long
+    with pytest.raises(Unmatched, match="long judges windows of 72 hours, this one has 48"):
+        match([long], "lab", {"window_hours": 48})
+
+
+def test_windows_of_before_that_do_not_say_their_hours_are_judged():
+    assert match([stay_card("short")], "lab", {}).name == "short"

@@ -85,6 +85,11 @@ def test_a_window_of_other_hours_than_the_network_reads_is_refused_before_the_fi
     refused("lab", stays, tmp_path, "window has 72 hours, config 48: say both alike", about={"window": window})
 
 
+def test_a_window_that_begins_nowhere_is_refused_before_the_first_step(stays, tmp_path):
+    window = {"origin": "birthday", "length_hours": 48, "speaks_at_hours": 48, "grace_minutes": 5}
+    refused("lab", stays, tmp_path, "no origin is called birthday: icu_admission, admission", about={"window": window})
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

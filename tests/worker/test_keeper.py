@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,7 +19,7 @@ from stream.content import Content, ContentStore
 from stream.points import decode_points
 from stream.ring import Bell
 from stream.window import Window
-from worker.keeper import Keeper
+from worker.keeper import Keeper, lab_window
 
 
 def keeper_on(database: Database, redis_url: str, folder: Path) -> Keeper:
@@ -111,6 +112,7 @@ def test_a_stay_becomes_one_event_with_the_points_of_its_window_only(database: D
     with database.read() as connection:
         (event,) = connection.execute(sa.select(events)).mappings().all()
     assert event["facts"]["window_complete"]
+    assert event["facts"]["window_hours"] == 48
     assert event["as_of"] == origin + timedelta(hours=47.9)
     found = fetch(database, worker.store, claim(database, worker.worker_id))
     assert [round(float(minute)) for minute in decode_points(found[event["id"]][0])["minute"]] == [0, 300, 2874]
@@ -156,3 +158,18 @@ def test_waiting_work_that_nobody_claims_is_rung_once(sqlite: Database, redis_ur
 def test_a_sweep_without_redis_goes_on(sqlite: Database, tmp_path: Path):
     send(sqlite, "fine")
     keeper_on(sqlite, "redis://127.0.0.1:1/0", tmp_path).sweep()
+
+
+def lab_row(origin: str = "icu_admission", labels: tuple[str, ...] = ("death",), speaks_at: float = 24) -> dict[str, Any]:
+    window = {"origin": origin, "length_hours": 24, "speaks_at_hours": speaks_at, "grace_minutes": 30}
+    return {"modality": "lab", "card": {"window": window, "labels": labels, "analytes": [{"codes": ["8867-4"]}]}}
+
+
+def test_stays_are_judged_once_the_card_speaks_and_its_grace_is_over():
+    window, codes = lab_window([lab_row(speaks_at=36)])
+    assert (window.length, window.grace, codes) == (timedelta(hours=24), timedelta(hours=12, minutes=30), ("8867-4",))
+
+
+@pytest.mark.parametrize("row", [lab_row(origin="admission"), lab_row(labels=())])
+def test_a_lab_card_that_judges_no_stay_does_not_decide_on_the_window(row: dict[str, Any]):
+    assert lab_window([row]) == (Window(), ())
