@@ -25,7 +25,7 @@ from rich.console import Console
 
 from dxstream.hospital.book import Book, compare
 from models.catalogue import find_card, load
-from models.evaluate import score
+from models.score import score
 from stream.errors import DxstreamError
 
 Seconds = dict[str, float]

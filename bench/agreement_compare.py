@@ -9,9 +9,10 @@ import numpy as np
 
 from dxstream.hospital.cases import Case
 from models.card import Card
-from models.evaluate import Scored, figures
 from models.example import Example
+from models.figures import figures
 from models.intended import check_intended_use
+from models.score import Scored
 from stream.errors import NotJudged
 
 #: How far the probability of a finding may be from the offline one.

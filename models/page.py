@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from models.beside import KEPT, read_beside
 from models.card import Card
-from models.evaluate import Scored
 from models.pictures import calibration_picture, confusion_picture, curves, precision_curve, roc_curve
+from models.score import Scored
 
 STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}"

@@ -51,7 +51,7 @@ def _measured(model: Silent, read: Sequence[tuple[Example, Prepared, tuple[str, 
 
 
 def silent_report(model: Silent, examples: Sequence[Example]) -> dict[str, Any]:
-    """The same outline as ``models.evaluate.report``, without gates."""
+    """The same outline as ``models.figures.report``, without gates."""
     every = list(measured(model, examples))
     kept = [one for one in every if one is not None]
     groups = sorted({group for one in kept for group in one.groups})

@@ -15,8 +15,8 @@ from agreement_inputs import Held, check_unseen
 from dxstream.hospital.book import ACKNOWLEDGED, Book
 from dxstream.hospital.cases import HL7, STAY, Case, Sending
 from models.card import Card
-from models.evaluate import Scored
 from models.example import Example
+from models.score import Scored
 from stream.errors import Refused
 from stream.judgement import Sample
 

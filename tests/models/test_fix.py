@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.card import Card
-from models.evaluate import plain_figures
+from models.figures import plain_figures
 from models.fix import fix_point
 from models.judge import probabilities
 

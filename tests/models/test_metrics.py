@@ -102,3 +102,13 @@ def test_each_class_has_its_least_of_sensitivity_and_precision(several):
     truth, chance = several
     rows = ours.many_classes(truth, chance, ("a", "b", "c", "d"))["per_class"].values()
     assert all(row["min_se_ppv"] == min(row["sensitivity"], row["precision"]) for row in rows)
+
+
+def test_an_error_that_is_held_back_is_no_longer_passed_on():
+    truth, right = np.array([True, True, True, False]), np.array([False, True, False, True])
+    assert ours.held_back(truth, right) == {
+        "held_back": 0.5,
+        "held_back_of_errors": 1.0,
+        "held_back_of_correct": pytest.approx(1 / 3),
+    }
+    assert ours.held_back(np.ones(2, bool), np.zeros(2, bool))["held_back_of_errors"] is None
