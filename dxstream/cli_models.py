@@ -13,7 +13,7 @@ from db.engine import Database
 from dxstream.cli_options import DEVICE, EPOCHS, HOME, JSON, NEW_FILE, ledger_settings, main_errors, open_ledger
 from dxstream.roles import card_row
 from dxstream.show import print_json, print_records, print_table
-from models.card import Card
+from models.card import Card, read_card
 from models.catalogue import find_card, list_cards
 from models.site import Site
 from stream.errors import DxstreamError
@@ -170,6 +170,12 @@ def hasten(card: Card, data: Path, part: str, *, write: bool) -> None:
     from models.hasten import hasten as measure  # noqa: PLC0415
 
     print_json(measure(card, data, part, write=write))
+    if write:
+        same = read_card(card.folder).digest == card.digest
+        words = (
+            "the card stays as it is: bfloat16 loses AUROC, or this processor has none" if same else "bfloat16 is in the card now"
+        )
+        click.echo(words, err=True)
 
 
 @models.command()

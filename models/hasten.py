@@ -17,18 +17,23 @@ from models.examples import read_examples
 from models.fast import ENGINES, LOSS, inputs_of
 from models.interface import Prepared
 from models.judge import probabilities
-from models.metrics import auroc
+from models.metrics import auroc, mean
 from models.model import Model
 from models.runtimes import has_bfloat16
 from models.truth import truth_of
-from stream.errors import DxstreamError, Rejected
+from stream.errors import DxstreamError, Refused, Rejected
 
 #: Rounds of timing, every way in each of them.
 ROUNDS = 5
 
 
 def hasten(card: Card, data: Path, part: str = "validation", *, write: bool = False) -> dict[str, Any]:
-    """Way → figures; ``write``: put bfloat16 with its check into the card where no AUROC is lost, which makes it another card."""
+    """Way → figures; ``write``: put bfloat16 with its check into the card where no AUROC is lost, which makes it another card.
+
+    Raises BadCard for a card without findings, a shipped one that would be written, and inputs of one class only.
+    """
+    if not card.labels:
+        raise BadCard(f"{card.name} makes no finding, so that there is no AUROC to compare")
     if write and SHIPPED in card.folder.resolve().parents:
         raise BadCard(f"{card.name} is a shipped card: copy its folder into your own, under another name or version")
     model = load(card)
@@ -59,6 +64,8 @@ def _inputs(model: Model, data: Path, part: str) -> tuple[list[Prepared], NDArra
         except Rejected:
             continue
         truth.append(truth_of(model.card, example))
+    if not kept:
+        raise Refused("none of the inputs can be read", where=f"{data}, part {part}")
     return kept, np.array(truth)
 
 
@@ -111,7 +118,7 @@ def _auroc(card: Card, truth: NDArray[np.int64], chances: NDArray[np.float64]) -
         return _known(auroc(truth.ravel() == 1, chances[:, 0]))
     each = truth if card.multi_label else np.eye(chances.shape[1], dtype=np.int64)[truth.ravel()]
     found = [auroc(each[:, label] == 1, chances[:, label]) for label in range(chances.shape[1])]
-    return float(np.mean([one for one in found if one is not None]))
+    return _known(mean(found))
 
 
 def _known(figure: float | None) -> float:
