@@ -29,11 +29,17 @@ def pictures(card: Card, scored: Sequence[Scored], told: Mapping[str, Any]) -> d
     found = {}
     if kept:
         truth, chance = np.array([one.truth for one in kept]), np.array([one.chance for one in kept], np.float64)
-        found = _of_scores(card, truth, chance)
-        if not card.multi_label:
-            found["Confusion"] = confusion_picture(told["confusion"], card.classes)
+        found = {**_of_scores(card, truth, chance), **_confusions(card, told)}
     path = card.folder / LEARNING_CURVE
     return {**found, "Learning curve": path.read_bytes()} if path.is_file() and told["n"] else found
+
+
+def _confusions(card: Card, told: Mapping[str, Any]) -> dict[str, bytes]:
+    """The table of all classes; where several labels may be true, one of each label."""
+    if not card.multi_label:
+        return {"Confusion": confusion_picture(told["confusion"], card.classes)}
+    tables = zip(card.labels, told["confusion"], strict=True)
+    return {f"Confusion: {label}": confusion_picture(table, ("absent", "present")) for label, table in tables}
 
 
 def _of_scores(card: Card, truth: NDArray[np.int64], chance: NDArray[np.float64]) -> dict[str, bytes]:
@@ -78,7 +84,9 @@ def _accepted(told: Mapping[str, Any]) -> str:
         return ""
     held = "<p>Held back: refused by a gate or marked uncertain; of the accepted ones below: marked uncertain.</p>"
     title = f"<h2>Inputs that every gate lets pass (coverage {_number(told['coverage'])})</h2>"
-    return held + title + _table(told["accepted"])
+    reasons = ", ".join(f"{number} {escape(reason)}" for reason, number in told["rejected_by"].items())
+    refused = f"<p>Refused by a gate: {reasons}.</p>" if reasons else ""
+    return held + title + refused + _table(told["accepted"])
 
 
 def _beside(card: Card, told: Mapping[str, Any]) -> str:
@@ -99,8 +107,8 @@ def _beside(card: Card, told: Mapping[str, Any]) -> str:
 
 
 def _picture(caption: str, png: bytes) -> str:
-    source = b64encode(png).decode()
-    return f'<figure><img alt="{caption}" src="data:image/png;base64,{source}"><figcaption>{caption}</figcaption></figure>'
+    source, words = b64encode(png).decode(), escape(caption)
+    return f'<figure><img alt="{words}" src="data:image/png;base64,{source}"><figcaption>{words}</figcaption></figure>'
 
 
 def _table(told: Mapping[str, Any]) -> str:
@@ -115,7 +123,7 @@ def _named(title: str, rows: Mapping[str, Mapping[str, Any]], between: Mapping[s
     if not rows:
         return ""
     rows = {one: {**row, "intervals": between.get(one, {})} for one, row in rows.items()} if between else rows
-    names = [name for name in next(iter(rows.values())) if name != "intervals"]
+    names = [name for name in dict.fromkeys(name for row in rows.values() for name in row) if name != "intervals"]
     head = "".join(f"<th>{name}</th>" for name in names)
     cells = {one: "".join(f"<td>{_cell(row, name)}</td>" for name in names) for one, row in rows.items()}
     body = "".join(f"<tr><th>{escape(one)}</th>{row}</tr>" for one, row in cells.items())

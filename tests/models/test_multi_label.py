@@ -76,7 +76,7 @@ def test_the_report_tells_every_label_with_its_interval(card, several, tmp_path)
     assert low <= told["per_class"]["skin"]["auroc"] <= high
     assert told["groups"]["sex male"]["n"] == 90
     assert json.loads(json.dumps(told)) == told
-    assert (tmp_path / "r.html").read_text().count("data:image/png") == 4
+    assert (tmp_path / "r.html").read_text().count("data:image/png") == 7
 
 
 def test_every_label_has_its_predictive_values_and_operating_points(card, several):
