@@ -9,7 +9,7 @@ from models.card import Card
 from models.catalogue import load
 from models.device import check_device
 from models.example import Example
-from models.examples import read_examples
+from models.examples import read_inputs
 from models.figures import report
 from models.left_out import left_out
 from models.model import Model
@@ -54,8 +54,9 @@ def evaluate(
     """
     check_device(device)
     model = load(card, device)
-    examples = part_of(model.card, read_examples(model.card.kind, Path(data)), part)
-    scored = [] if isinstance(model, Silent) else list(score(model, examples))
+    judges = not isinstance(model, Silent)
+    examples = part_of(model.card, read_inputs(model.card.kind, Path(data), judges=judges), part)
+    scored = list(score(model, examples)) if judges else []
     told = silent_report(model, examples) if isinstance(model, Silent) else report(model.card, scored)
     told = {**told, "part": part, **results_left_out(model.card.kind, examples)}
     if scores is not None:

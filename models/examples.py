@@ -28,6 +28,16 @@ def read_examples(kind: str, path: Path, *, labelled: bool = True) -> list[Examp
     return examples
 
 
+def read_inputs(kind: str, path: Path, *, judges: bool) -> list[Example]:
+    """As ``read_examples``; of a set without labels too where the network does not judge, so that it needs none."""
+    try:
+        return read_examples(kind, path)
+    except Refused:
+        if judges:
+            raise
+    return read_examples(kind, path, labelled=False)
+
+
 def _check_labels(examples: Iterable[Example], path: Path) -> None:
     """Raises Refused for two labels that differ in nothing but case: nobody means two classes by them."""
     known: dict[str, str] = {}

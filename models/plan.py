@@ -8,7 +8,7 @@ from typing import Any
 from models.about import ABOUT_FILE, check_about, read_about
 from models.card import Card
 from models.example import Example
-from models.examples import read_examples
+from models.examples import read_inputs
 from models.recipe import Recipe, recipe_of
 from models.split import Split
 from stream.errors import Refused
@@ -86,7 +86,7 @@ class Parts:
 
 def parts_of(plan: Plan, split: Split, *, judges: bool) -> Parts:
     """The labelled inputs in their parts; raises Refused when a part is empty or there are no two labels to tell apart."""
-    parts = split.parts(read_examples(plan.kind, plan.data))
+    parts = split.parts(read_inputs(plan.kind, plan.data, judges=judges))
     for name, part in parts.items():
         if not part:
             raise Refused(f"too few groups: none fell into the {name} part")

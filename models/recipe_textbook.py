@@ -17,6 +17,7 @@ from models.seq2seq import SequenceConfig
 from models.shape import shaped
 from models.textbook import LABS, SCANS, TextbookLabConfig, TextbookScanConfig
 from models.words import tokenize
+from stream.errors import Refused
 from stream.judgement import Sample
 
 #: Architecture → optimiser and learning rate as taught.
@@ -60,7 +61,12 @@ def _none(_validation: Sequence[Prepared]) -> dict[str, Any]:
 
 
 def _targets(config: Mapping[str, Any], training: Sequence[Example]) -> dict[str, Any]:
-    """The config with the words that seq2seq can write: those of several training targets, the most frequent first."""
+    """The config with the words that seq2seq can write: those of several training targets, the most frequent first.
+
+    Raises Refused where the notes have nothing to be written.
+    """
+    if not any(example.target for example in training):
+        raise Refused("no note has a summary or a label, so there is nothing to learn to write")
     counts = Counter(word for example in training for word in tokenize(example.target))
     found = sorted((word for word, count in counts.items() if count >= LEAST_TARGETS), key=lambda word: (-counts[word], word))
     return {"targets": tuple(found[:MOST_TARGETS]), **config}

@@ -88,3 +88,11 @@ def test_features_in_a_file_of_another_kind_are_refused_instead_of_written_under
     with pytest.raises(Refused, match=r"\.npz or \.csv"):
         embed(coder, scans, tmp_path / "f.txt")
     assert not list(tmp_path.iterdir())
+
+
+def test_it_learns_from_pictures_without_labels(scans, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for file in sorted((scans / "NORMAL").iterdir()):
+        shutil.copy(file, tmp_path / "pictures")
+    card = train("scan", tmp_path / "pictures", tmp_path / "card", epochs=1, architecture="autoencoder")
+    assert evaluate(card, tmp_path / "pictures")["n"] == 60

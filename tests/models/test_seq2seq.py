@@ -11,6 +11,7 @@ from models.embed import decode
 from models.evaluate import evaluate
 from models.seq2seq import END, SequenceConfig, SequenceNetwork
 from models.train import train
+from stream.errors import Refused
 
 SMALL = {"config": {"most_tokens": 60, "embedding": 24, "hidden": 32, "most_written": 5}}
 WRITTEN = {"heart": "heart trouble", "bone": "a broken bone found", "skin": "skin rash"}
@@ -71,3 +72,19 @@ def test_a_note_is_read_alike_whatever_else_is_in_the_batch():
     short, long = torch.arange(1, 4), torch.arange(1, 15)
     alone, beside = network.read([short])[0][:, 0], network.read([short, long])[0][:, 0]
     assert torch.allclose(alone, beside, atol=1e-6)
+
+
+def test_summaries_are_enough_and_no_label_is_needed(summaries, tmp_path):
+    with summaries.open() as file:
+        rows = list(csv.DictReader(file))
+    for name, columns in (("told", ["id", "text", "summary"]), ("none", ["id", "text"])):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+    card = train("note", tmp_path / "told.csv", tmp_path / "card", architecture="seq2seq", epochs=1, about=SMALL)
+    assert evaluate(card, tmp_path / "told.csv")["n"] == 180
+    with pytest.raises(Refused, match="nothing to learn to write"):
+        train("note", tmp_path / "none.csv", tmp_path / "empty", architecture="seq2seq", epochs=1, about=SMALL)
+    with pytest.raises(Refused, match="no column label"):
+        train("note", tmp_path / "told.csv", tmp_path / "judge", epochs=1)
