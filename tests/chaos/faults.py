@@ -174,6 +174,7 @@ def zombie(stage: Stage) -> float | None:
     began = time.monotonic()
     if not _others_write(stage):  # stopped within a write to SQLite: everybody waits for its lock
         process.send_signal(signal.SIGCONT)
+        _others_write(stage)  # chosen again at once, it would still be within that same write
         victim.member.held = False
         with stage.lock:
             stage.taken.discard(name)
@@ -202,7 +203,7 @@ def _others_write(stage: Stage) -> bool:
     """Whether anything is accepted within some seconds."""
     if stage.one.database != "sqlite":
         return True
-    before, end = stage.traffic.taken, time.monotonic() + 3
+    before, end = stage.traffic.taken, time.monotonic() + 1.5  # what waits for them has a limit of its own
     while time.monotonic() < end:
         if stage.traffic.taken > before + 3:
             return True

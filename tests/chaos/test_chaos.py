@@ -1,5 +1,6 @@
 """The short form of ``make chaos``: each fault of one host once, the same code, one seed."""
 
+import logging
 import os
 import random
 import signal
@@ -30,6 +31,12 @@ SEED = int(os.environ.get("CHAOS_SEED", "7"))
 
 needs_postgresql = pytest.mark.skipif(postgresql_binaries() is None, reason="PostgreSQL is not installed")
 needs_root = pytest.mark.skipif(not disk.can_mount(), reason="mounts need root")
+
+
+@pytest.fixture(autouse=True)
+def quiet_senders(caplog: pytest.LogCaptureFixture):
+    """Every refused connection is an error to a DICOM client: beside so many nobody would see what has failed."""
+    caplog.set_level(logging.CRITICAL, logger="pynetdicom")
 
 
 def one_of_each(*rounds: Round, name: str = "others") -> Section:
