@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -20,7 +20,7 @@ from db.accept import accept
 from db.tables import events
 from dxstream.up import Installation
 from producers.intake import Intake
-from stream.arrival import Arrival, JudgeNow
+from stream.arrival import Arrival, JudgeNow, Receipt
 from stream.content import Content, ContentStore
 from stream.metrics import Measures
 from stream.queues import Lane
@@ -28,7 +28,7 @@ from stream.ring import Bell, RingThread
 from stream.settings import Settings
 from stream.window import Window
 
-#: Threads that submit, as the connections of a feed would.
+#: Threads that save what is submitted as bytes, as the connections of a feed would.
 SENDERS = 16
 #: Arrivals that are written together.
 GROUP = 5000
@@ -66,30 +66,35 @@ class System:
         """Submit each through an intake: the ledger commits, the bell rings. The content is durable before, as the limit's is."""
         contents = [self._put(path) for path in paths]
         with self._intake() as intake:
-            return self._feed(moments, lambda name, place: intake.submit(self.arrival(name, contents[place])).result())
+            return self._feed(moments, lambda name, place: intake.submit(self.arrival(name, contents[place])))
 
     def feed_bytes(self, paths: Sequence[Path], moments: Sequence[float]) -> list[float]:
         """The same from bytes that only the sender has: as a feed does it, they are saved while the rows are written."""
         contents = [path.read_bytes() for path in paths]
 
-        def submit(name: str, place: int) -> None:
-            content = self.store.begin(contents[place])
-            answer = intake.submit(self.arrival(name, content))
+        def save(content: Content, place: int) -> None:
             self.store.save(content, contents[place])
-            answer.result()
 
-        with self._intake() as intake:
+        with self._intake() as intake, ThreadPoolExecutor(SENDERS) as senders:
+
+            def submit(name: str, place: int) -> Future[Receipt]:
+                content = self.store.begin(contents[place])
+                senders.submit(save, content, place)
+                return intake.submit(self.arrival(name, content))
+
             return self._feed(moments, submit)
 
-    def _feed(self, moments: Sequence[float], submit: Callable[[str, int], object]) -> list[float]:
-        """Call ``submit`` with a name and a place at each moment; seconds until each was durable."""
+    def _feed(self, moments: Sequence[float], submit: Callable[[str, int], Future[Receipt]]) -> list[float]:
+        """Call ``submit`` with a name and a place at each moment, however many are not answered yet; seconds until durable."""
         feed = f"feed-{next(_rounds)}"
-        with ThreadPoolExecutor(SENDERS) as senders, watch(self.database, feed) as durable:
+        with watch(self.database, feed) as durable:
             began, clock = time.monotonic(), time.time()
+            answers = []
             for place, moment in enumerate(moments):
                 wait_until(began + moment)
-                senders.submit(submit, f"{feed}-{place}", place)
-            senders.shutdown()
+                answers.append(submit(f"{feed}-{place}", place))
+            for answer in answers:
+                answer.result()
             self.wait()
             found = durable(clock - began)
         return [found[f"image:{feed}-{place}"] - began - moment for place, moment in enumerate(moments)]
