@@ -121,16 +121,24 @@ def _raised_as_sqlalchemy(connection: sa.Connection, text: str) -> Iterator[None
         raise sa.exc.DBAPIError.instance(text, None, error, base, connection_invalidated=gone, dialect=dialect) from None
 
 
+#: A text; of each value of a row its name, its default and what makes it the driver's; of each column what makes it ours.
+Inserted = tuple[str, tuple[tuple[str, Any, Process | None], ...], tuple[Process | None, ...] | None]
+
+
 @lru_cache(maxsize=512)
-def _insert(
-    dialect: sa.Dialect, statement: sa.Insert, names: tuple[str, ...], count: int
-) -> tuple[str, tuple[tuple[str, Any, Process | None], ...], tuple[Process | None, ...] | None]:
-    """The text for ``count`` rows; names, defaults and processors of a row's values; processors of what comes back."""
+def _insert(dialect: sa.Dialect, statement: sa.Insert, names: tuple[str, ...], count: int) -> Inserted:
+    """For so many rows."""
+    text, steps, found = _insert_one(dialect, statement, names)
+    return VALUES.sub(lambda match: "VALUES " + ", ".join([match[1]] * count), text, count=1), steps, found
+
+
+@lru_cache(maxsize=128)
+def _insert_one(dialect: sa.Dialect, statement: sa.Insert, names: tuple[str, ...]) -> Inserted:
+    """For one: SQLAlchemy is asked once, not for each size of a group."""
     compiled: Any = statement.inline().compile(dialect=_positional(dialect), column_keys=names)
     usual = {column.key: column.default.arg for column in compiled.insert_prefetch}
     steps = tuple((name, usual.get(name), _into(dialect, compiled.binds[name])) for name in compiled.positiontup)
-    text = VALUES.sub(lambda match: "VALUES " + ", ".join([match[1]] * count), str(compiled), count=1)
-    return text, steps, _out_of(dialect, statement.exported_columns) if statement._returning else None  # noqa: SLF001
+    return str(compiled), steps, _out_of(dialect, statement.exported_columns) if statement._returning else None  # noqa: SLF001
 
 
 #: A text; of each parameter its name, its place in a list and what makes it the driver's; of each column what makes it ours.
