@@ -77,6 +77,12 @@ class Database:
             with _as_ours():
                 self._log.sync()
 
+    def bring_in_log(self) -> None:
+        """SQLite's log into its file, which else a commit would wait for; raises Temporary."""
+        if self.is_sqlite:
+            with _as_ours():
+                self._log.bring_in()
+
     def now(self, connection: sa.Connection, *, durable: bool = True) -> datetime:
         """The database's clock; for SQLite that is this machine's. PostgreSQL is told on the same way what ``write`` wants."""
         if self.is_sqlite:

@@ -15,9 +15,12 @@ BUSY_MILLISECONDS = 10_000
 #: How often it looks whether that other has ended, in seconds.
 LOOK_SECONDS = 0.0005
 
-#: The write-ahead log is brought into the file after so many pages of 4 KB: it happens within a commit, and costs as many
-#: fsyncs however long the log is.
+#: From so many pages of 4 KB on the write-ahead log is begun anew once it was brought into the file, which the keeper does …
 LOG_PAGES = 4000
+#: … and which a commit does itself beyond so many, where no keeper is: whoever waits for that commit waits for the disk too.
+MOST_LOG_PAGES = 16_000
+#: For readers of the old log, in milliseconds; where some are left, it goes on growing until the next time.
+READERS_MILLISECONDS = 100
 
 
 def prepare(connection: Any, _record: object) -> None:
@@ -25,7 +28,7 @@ def prepare(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
-        f"wal_autocheckpoint={LOG_PAGES}",
+        f"wal_autocheckpoint={MOST_LOG_PAGES}",
         "synchronous=FULL",
         f"busy_timeout={BUSY_MILLISECONDS}",
         "foreign_keys=ON",
@@ -91,6 +94,18 @@ class Log:
         if busy:
             raise Temporary("the database's log may not be durable")
         self._doubtful = False
+
+    def bring_in(self) -> None:
+        """Bring the log into the file while others go on writing; where it is begun anew, they wait for what came meanwhile."""
+        with self._engine.connect() as connection:
+            _, pages, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
+            if pages < LOG_PAGES:
+                return
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={READERS_MILLISECONDS}")
+            try:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)")
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
 
 
 def _synced(path: str) -> bool:

@@ -28,6 +28,8 @@ from worker.pruner import Pruner
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
+#: How often the database's log is brought into its file, in seconds.
+LOG_SECONDS = 5.0
 #: A sweep that waited so long for the database was not the only one who waited: heartbeats did too. Seconds; what waited for
 #: less has still a second of its lease left, since that is three beats long.
 SLOW_SECONDS = 3.0
@@ -50,6 +52,7 @@ class Keeper:
         self.pruner = Pruner(database, store, keep, slot=slot) if keep and keep.anything else None
         self.stop = threading.Event()
         self._spare_until = 0.0  # monotonic seconds
+        self._log_at = 0.0  # likewise
 
     def run(self) -> None:
         """Sweep until told to stop."""
@@ -71,6 +74,16 @@ class Keeper:
             Slot(connection, self.slot).write(connection, now, [["dxstream_keeper_sweep_timestamp_seconds", {}, time.time()]])
         if self.pruner:
             self.pruner.step()
+        if time.monotonic() >= self._log_at:
+            self._bring_in_log()
+
+    def _bring_in_log(self) -> None:
+        """Where the disk is full, that keeps nobody from anything else."""
+        self._log_at = time.monotonic() + LOG_SECONDS
+        try:
+            self.database.bring_in_log()
+        except Temporary as error:
+            log.warning("the log is not brought into the database: %s", error)
 
     def _end_leases(self) -> None:
         """Not waiting for the disk: a machine that forgets the end of a lease still has the lease, which ends again."""

@@ -84,3 +84,45 @@ def test_a_log_that_was_not_kept_is_not_trusted_before_it_is_in_the_file(databas
         database.sync()
     database.sync()
     assert in_the_file(database, tmp_path) == [1]
+
+
+def pages(database: Database) -> int:
+    """How many pages the log has."""
+    with database.read() as connection:
+        return int(connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()[1])
+
+
+def test_what_was_written_is_brought_into_the_file(database: Database, tmp_path: Path):
+    insert(database, 1)
+    database.bring_in_log()
+    assert in_the_file(database, tmp_path) == [1]
+
+
+def test_a_long_log_is_begun_anew(database: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sqlite, "LOG_PAGES", 2)
+    for number in range(20):
+        insert(database, number)
+    database.bring_in_log()
+    insert(database, 20)
+    assert pages(database) < 10
+
+
+def test_a_log_that_somebody_still_reads_is_brought_in_and_goes_on_growing(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sqlite, "LOG_PAGES", 2)
+    for number in range(20):
+        insert(database, number)
+    with database.read() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM sent").one()
+        database.bring_in_log()
+        insert(database, 20)
+    assert in_the_file(database, tmp_path) == list(range(20))
+
+
+def test_a_log_is_brought_in_while_somebody_writes(database: Database, tmp_path: Path):
+    insert(database, 1)
+    with database.write() as (connection, _):
+        connection.exec_driver_sql("INSERT INTO sent VALUES (2)")
+        database.bring_in_log()
+    assert in_the_file(database, tmp_path) == [1]

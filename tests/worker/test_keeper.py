@@ -1,5 +1,6 @@
 """The keeper: leases, cases, rings."""
 
+import shutil
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -13,9 +14,11 @@ from worker_samples import send, worker_on
 from db.accept import accept
 from db.claim import claim, fetch
 from db.engine import Database
+from db.migrate import upgrade
 from db.tables import cases, events, inputs, workers
 from stream.arrival import AddResults, Arrival, JoinSeries, Move, Result
 from stream.content import Content, ContentStore
+from stream.errors import OutOfSpace
 from stream.points import decode_points
 from stream.ring import Bell
 from stream.window import Window
@@ -54,6 +57,24 @@ def test_a_lease_that_ran_out_gives_its_events_back(database: Database, redis_ur
     keeper_on(database, redis_url, tmp_path).sweep()
     assert all_of(database, events.c.state) == ["waiting"]
     assert all_of(database, events.c.suspect) == [True]
+
+
+def test_a_sweep_brings_what_was_written_into_the_database_itself(redis_url: str, tmp_path: Path, sqlite_url: str):
+    database = Database(sqlite_url)
+    upgrade(database)
+    take(database, slice_of(1))
+    keeper_on(database, redis_url, tmp_path).sweep()
+    alone = tmp_path / "alone.sqlite"
+    shutil.copyfile(str(database.url.database), alone)  # without its log
+    assert len(all_of(Database(f"sqlite:///{alone}"), inputs.c.id)) == 1
+
+
+def test_a_log_that_cannot_be_brought_in_ends_no_sweep(database: Database, redis_url: str, tmp_path: Path, monkeypatch):
+    def fails() -> None:
+        raise OutOfSpace("the database has no room to write")
+
+    monkeypatch.setattr(database, "bring_in_log", fails)
+    keeper_on(database, redis_url, tmp_path).sweep()
 
 
 def test_a_quiet_series_becomes_one_event_with_all_its_instances(database: Database, redis_url: str, tmp_path: Path):
