@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from db.rows import change_rows
 from db.tables import events, workers
 from db.tally import Counts, raise_tallies
 from stream.errors import Fatal
@@ -67,7 +68,7 @@ def progress(connection: sa.Connection, now: datetime, worker_id: int, *, claime
 
 
 def _write_alive(connection: sa.Connection, statement: sa.Update, **values: Any) -> None:
-    if not connection.execute(statement, values).rowcount:
+    if not change_rows(connection, statement, [values]):
         raise Fatal("the lease was lost")
 
 

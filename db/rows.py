@@ -60,8 +60,7 @@ def append_rows(connection: sa.Connection, statement: sa.Insert, rows: Sequence[
     names = tuple(rows[0])
     _, steps, _ = _insert(connection.dialect, statement, names, 1)
     text = f"COPY {statement.table.name} ({', '.join(name for name, _, _ in steps)}) FROM STDIN"
-    driver: Any = connection.connection.driver_connection
-    with _raised_as_sqlalchemy(connection, text), driver.cursor() as cursor, cursor.copy(text) as copy:
+    with _raised_as_sqlalchemy(connection, text), _driver(connection).cursor() as cursor, cursor.copy(text) as copy:
         for row in rows:
             values = [row.get(name, usual) for name, usual, _ in steps]
             copy.write_row([step[2](value) if step[2] else value for step, value in zip(steps, values, strict=True)])
@@ -80,11 +79,18 @@ def read_rows(connection: sa.Connection, statement: Query, **values: Any) -> lis
     return _call(connection, text, [process(_pick(values, name, place)) for name, place, process in steps], found)
 
 
-def change_rows(connection: sa.Connection, statement: sa.Update, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Execute an UPDATE that is kept, and whose parameters are named, for every row; on PostgreSQL a list may be among them."""
-    text, steps, found = _query(connection.dialect, statement, ())
+def change_rows(connection: sa.Connection, statement: sa.Update, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Execute an UPDATE that is kept, and whose parameters are named, for every row; on PostgreSQL a list may be among them.
+
+    Gives how many rows were changed.
+    """
+    text, steps, _ = _query(connection.dialect, statement, ())
+    changed = 0
     for row in rows:
-        _call(connection, text, [process(row.get(name)) for name, _, process in steps], found)
+        values = [process(row.get(name)) for name, _, process in steps]
+        with _raised_as_sqlalchemy(connection, text):
+            changed += _driver(connection).execute(text, values).rowcount
+    return changed
 
 
 def _rounded(length: int) -> int:
@@ -97,12 +103,15 @@ def _pick(values: Mapping[str, Any], name: str, place: int | None) -> Any:
     return found if place is None or found is None else found[min(place, len(found) - 1)]
 
 
+def _driver(connection: sa.Connection) -> Any:
+    return connection.connection.driver_connection
+
+
 def _call(
     connection: sa.Connection, text: str, values: Sequence[Any], found: Sequence[Process | None] | None
 ) -> list[tuple[Any, ...]]:
-    driver: Any = connection.connection.driver_connection
     with _raised_as_sqlalchemy(connection, text):
-        cursor = driver.execute(text, values)
+        cursor = _driver(connection).execute(text, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall() if found is not None else []
     if found is None or not any(found):
         return rows

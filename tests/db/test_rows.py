@@ -61,6 +61,13 @@ def test_each_row_is_changed_by_its_own_values(database: Database) -> None:
         assert [row[1] for row in read_rows(connection, BY_KEYS, keys=["a", "b"])] == [{"n": 1}, {"n": 2}]
 
 
+def test_it_is_told_how_many_rows_were_changed(database: Database) -> None:
+    with database.write() as (connection, _):
+        write_rows(connection, OPEN, [a_case("a"), a_case("b")])
+        rows = [{"key": key, "facts": {}} for key in ("a", "b", "nobody's")]
+        assert change_rows(connection, TELL, rows) == 2
+
+
 def test_rows_that_differ_in_one_column_keep_what_they_share(database: Database) -> None:
     rows = [a_case(key) | {"modality": Modality.SCAN, "lane": "stat"} for key in "abc"]
     with database.write() as (connection, _):
