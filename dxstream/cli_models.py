@@ -19,8 +19,8 @@ from models.site import Site
 from stream.errors import DxstreamError
 from stream.settings import Settings
 
-#: The figure that is told by reason.
-LEFT_OUT = "results_left_out"
+#: The figures that are told by reason and by gate.
+LEFT_OUT, MARKED_BY = "results_left_out", "marked_by"
 
 
 class CardType(click.ParamType[Card]):
@@ -106,17 +106,27 @@ def evaluate(card: Card, data: Path, part: str, device: str, scores: Path | None
     if as_json:
         print_json(figures)
     else:
-        shown = {name: value for name, value in figures.items() if name == LEFT_OUT or not isinstance(value, dict | list)}
+        shown = {
+            name: value for name, value in figures.items() if name in (LEFT_OUT, MARKED_BY) or not isinstance(value, dict | list)
+        }
         print_table(card.name, ("figure", "value"), _plain(shown))
 
 
 def _plain(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Rows for people; the results that were left out by reason."""
+    """Rows for people; the results that were left out by reason, what is marked uncertain by gate."""
     for name, value in told.items():
         if name == LEFT_OUT:
             yield from ((f"results left out: {why}", f"{one['n']} ({', '.join(one['codes'])})") for why, one in value.items())
+        elif name == MARKED_BY:
+            yield from ((f"marked by {gate}", _shares(one)) for gate, one in value.items())
         else:
             yield name, f"{value:.4f}" if isinstance(value, float) else value
+
+
+def _shares(held: Mapping[str, float | None]) -> str:
+    """What a gate holds back, in words."""
+    words = {"held_back": "of all", "held_back_of_errors": "of the errors", "held_back_of_correct": "of the correct"}
+    return ", ".join(f"{held[name]:.4f} {of}" for name, of in words.items() if held[name] is not None)
 
 
 @models.command()
@@ -176,6 +186,27 @@ def hasten(card: Card, data: Path, part: str, *, write: bool) -> None:
             "the card stays as it is: bfloat16 loses AUROC, or this processor has none" if same else "bfloat16 is in the card now"
         )
         click.echo(words, err=True)
+
+
+@models.command()
+@click.argument("card", type=CARD)
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--part", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="It sets the limit."
+)
+@click.option("--passes", type=click.IntRange(1), default=32, show_default=True, help="Judgements with dropout, for each input.")
+@click.option(
+    "--false-alarms", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True,
+    help="Share of right answers that the gate may mark.",
+)  # fmt: skip
+@click.option("--write", is_flag=True, help="Put the gate into the card.")
+@main_errors
+def doubt(card: Card, data: Path, part: str, *, passes: int, false_alarms: float, write: bool) -> None:
+    """Try predictive uncertainty as a gate of CARD, which is not trained for it: what is held back with it and without."""
+    from models.calibrate import Wish  # noqa: PLC0415
+    from models.doubt import doubt as measure  # noqa: PLC0415
+
+    print_json(measure(card, data, part, Wish(passes=passes, false_alarms=false_alarms), write=write))
 
 
 @models.command()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.calibrate import CHOICES
+from models.calibrate import CHOICES, Wish
 from models.card import ORIGINS, Window
 from models.intended import check_rules
 from models.shape import shaped
@@ -16,7 +16,7 @@ ABOUT_FILE = "about.json"
 #: What it may say → its type in JSON, with the word for it.
 MAY_SAY: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(("name", "version", "task", "positive", "finding", "operating_point", "licence"), (str, "a text")),
-    **dict.fromkeys(("config", "split", "window", "intended_use"), (Mapping, "an object")),
+    **dict.fromkeys(("config", "split", "window", "intended_use", "uncertainty"), (Mapping, "an object")),
     **dict.fromkeys(("sources", "notes"), ((list, tuple), "a list")),
     "use_prevalence": ((int, float), "a number"),
 }
@@ -57,6 +57,7 @@ def check_about(about: Mapping[str, Any]) -> None:
     shaped(Split, {name: value for name, value in about.get("split", {}).items() if name != BY}, f"{ABOUT_FILE}: split")
     if "window" in about:
         _check_window(shaped(Window, about["window"], f"{ABOUT_FILE}: window"))
+    wish_of(about)
     check_rules(about.get("intended_use", {}), f"{ABOUT_FILE}: intended_use")
     _check_choices(about)
 
@@ -67,6 +68,16 @@ def _check_window(window: Window) -> None:
         raise Refused(words, where=f"{ABOUT_FILE}: window")
     if window.origin not in ORIGINS:
         raise Refused(f"no origin is called {window.origin}: {', '.join(ORIGINS)}", where=f"{ABOUT_FILE}: window")
+
+
+def wish_of(about: Mapping[str, Any]) -> Wish | None:
+    """The gate by predictive uncertainty that is asked for; None where none is, Refused where it cannot be."""
+    if "uncertainty" not in about:
+        return None
+    wish = shaped(Wish, about["uncertainty"], f"{ABOUT_FILE}: uncertainty")
+    if not 0 < wish.false_alarms < 1:
+        raise Refused("false_alarms is not between 0 and 1", where=f"{ABOUT_FILE}: uncertainty")
+    return wish
 
 
 def _check_choices(about: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What the validation part fixes: temperature and offset, operating points, the gate after the model. NumPy only."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,20 @@ def choice_of(point: str) -> str | None:
 def abstention(chance: Real) -> float:
     """The limit under which the greatest probability of ABSTAINED of the inputs lies."""
     return float(np.quantile(chance.max(axis=1), ABSTAINED))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A gate by predictive uncertainty: ``passes`` with dropout; ``false_alarms``: the share of right answers that it may mark."""
+
+    passes: int = 32
+    false_alarms: float = 0.05
+
+
+def uncertainty_gate(wish: Wish, right: Real) -> dict[str, float]:
+    """The gate as a card holds it: its limit from the uncertainties of the inputs that were judged rightly."""
+    limit = float(np.quantile(right, 1.0 - wish.false_alarms)) if len(right) else 0.0
+    return {"passes": wish.passes, "limit": limit, "false_alarms": wish.false_alarms}
 
 
 def error_gates(errors: Real) -> dict[str, float]:

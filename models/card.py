@@ -22,6 +22,8 @@ VOCABULARY_FILE = "vocabulary.json"
 PROGRAM_FILE = "model.pt2"
 ONNX_FILE = "model.onnx"
 MODEL_FILES = (WEIGHTS_FILE, AUTOENCODER_FILE, VOCABULARY_FILE, PROGRAM_FILE, ONNX_FILE)
+#: The gate that keeps dropout on: ``passes``, ``limit`` of the predictive entropy in nats, ``false_alarms`` it was chosen for.
+UNCERTAINTY = "predictive_uncertainty"
 #: The moments that a lab card's window may be counted from.
 ORIGINS = ("icu_admission", "admission", "first_observation", "rolling")
 #: Fields that no card.json has: they are known only where it lies.

@@ -35,8 +35,13 @@ def _measure(card: Card, kept: Sequence[Scored]) -> Callable[[NDArray[np.intp]],
     """What gives every figure over those of ``kept`` at some places."""
     truth, chance = np.array([one.truth for one in kept]), np.array([one.chance for one in kept])
     held = np.array([one.held for one in kept])
+    marks = {name: np.array([one.doubts[name] for one in kept]) for name in (kept[0].doubts if kept else ())}
     right = rightly(card, truth, chance) if kept else held
-    return lambda at: {**plain_figures(card, truth[at], chance[at]), **held_back(right[at], held[at])}
+    return lambda at: {
+        **plain_figures(card, truth[at], chance[at]),
+        **held_back(right[at], held[at]),
+        "marked_by": {name: held_back(right[at], mark[at]) for name, mark in marks.items()},
+    }
 
 
 def thresholds(card: Card) -> list[float]:

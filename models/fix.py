@@ -7,11 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibrate import CHOICES, OPERATING_POINT, POINTS, abstention, error_gates, fit_classes, fit_line, shares
-from models.card import Card
+from models.about import wish_of
+from models.calibrate import (
+    CHOICES,
+    OPERATING_POINT,
+    POINTS,
+    Wish,
+    abstention,
+    error_gates,
+    fit_classes,
+    fit_line,
+    shares,
+    uncertainty_gate,
+)
+from models.card import UNCERTAINTY, Card
+from models.figures import rightly
 from models.fit import Part
 from models.interface import Scores
-from models.judge import probabilities
+from models.judge import probabilities, uncertainty
 from models.model import Model
 from stream.errors import Refused
 
@@ -27,14 +40,30 @@ def set_gates(model: Model, part: Part, gates: Mapping[str, Any]) -> None:
 
 
 def fix(model: Model, part: Part, about: Mapping[str, Any]) -> Card:
-    """The card with all else that the validation part fixes. ``about``: may name ``use_prevalence`` and ``operating_point``."""
+    """The card with all else that the validation part fixes.
+
+    ``about``: may name ``use_prevalence``, ``operating_point`` and ``uncertainty``.
+    """
+    wish = wish_of(about)
+    model.card = asking(model.card, wish) if wish else model.card
     scores = _infer(model, part)
     passed = [not model.refusal(prepared) for prepared in part.prepared]
     errors = np.array([one.error for one in scores])[passed]
     card = replace(model.card, gates={**model.card.gates, **error_gates(errors)})
     logits = np.stack([one.logits for one in scores]).astype(np.float64)
     point = CHOICES[about.get("operating_point", "sensitive")]
-    return fix_point(card, part.truth, logits, about.get("use_prevalence"), point)
+    card = fix_point(card, part.truth, logits, about.get("use_prevalence"), point)
+    if wish is None:
+        return card
+    usual = [one.error <= card.gates["reconstruction_error"] for one in scores]
+    right = rightly(card, part.truth, probabilities(card, logits)) & passed & usual
+    drawn = np.array([uncertainty(card, one.passes) for one in scores], np.float64)
+    return replace(card, gates={**card.gates, UNCERTAINTY: uncertainty_gate(wish, drawn[right])})
+
+
+def asking(card: Card, wish: Wish) -> Card:
+    """The card with a gate by predictive uncertainty that has no limit yet, so that its model draws the passes."""
+    return replace(card, gates={**card.gates, UNCERTAINTY: {"passes": wish.passes}})
 
 
 def _infer(model: Model, part: Part) -> list[Scores]:

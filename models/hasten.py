@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import CARD_FILE, BadCard, Card, encode_card
+from models.card import CARD_FILE, UNCERTAINTY, BadCard, Card, encode_card
 from models.catalogue import SHIPPED, load
+from models.dropout import last_dropouts
 from models.evaluate import part_of
 from models.examples import read_examples
 from models.fast import ENGINES, LOSS, inputs_of
@@ -80,7 +81,7 @@ def _ways(model: Model, prepared: Sequence[Prepared]) -> dict[str, Any]:
             except (DxstreamError, RuntimeError, TypeError, ValueError):
                 continue
             name = "torch, fused" if (engine, bfloat16) == ("torch", False) else engine + " in bfloat16" * bfloat16
-            if network is not None:
+            if network is not None and (UNCERTAINTY not in model.card.gates or last_dropouts(network)):
                 found[name] = network
     return found
 

@@ -21,10 +21,14 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What the networks said of one input. ``logits``: (labels,), uncalibrated; ``error``: the autoencoder's."""
+    """What the networks said of one input. ``logits``: (labels,), uncalibrated; ``error``: the autoencoder's.
+
+    ``passes``: (passes, labels), the same by Monte Carlo dropout, where the card asks for it.
+    """
 
     logits: NDArray[np.float32]
     error: float
+    passes: NDArray[np.float32] | None = None
 
 
 class Model(Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import Card
+from models.card import UNCERTAINTY, Card
 from models.site import logit
 from stream.judgement import Finding, Judgement
 
@@ -72,8 +72,14 @@ def _at_site(card: Card, before: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([said.get(label, rest * one) for label, one in zip(card.labels, among, strict=True)])
 
 
-def judge(card: Card, logits: NDArray[np.floating[Any]], error: float, details: Mapping[str, Any]) -> Judgement:
-    """The findings of one input, and whether they are uncertain."""
+def judge(
+    card: Card,
+    logits: NDArray[np.floating[Any]],
+    error: float,
+    details: Mapping[str, Any],
+    passes: NDArray[np.floating[Any]] | None = None,
+) -> Judgement:
+    """The findings of one input, and whether they are uncertain. ``passes``: (passes, labels) logits, where asked for."""
     chances = here(card, probabilities(card, logits))
     positive, thresholds = decide(card, chances), thresholds_of(card)
     findings = tuple(
@@ -81,33 +87,48 @@ def judge(card: Card, logits: NDArray[np.floating[Any]], error: float, details: 
         for label, chance, threshold, one in zip(card.labels, chances, thresholds, positive, strict=True)
     )
     said = {"site": card.site.said} if card.site.said else {}
+    spread = uncertainty(card, passes)
+    told = {} if spread is None else {UNCERTAINTY: round(spread, 6)}
     return Judgement(
         findings=findings,
-        uncertain=unsure(card, chances, error),
-        details={**details, **said, "reconstruction_error": round(error, 6)},
+        uncertain=any(doubts(card, chances, error, spread).values()),
+        details={**details, **said, "reconstruction_error": round(error, 6), **told},
     )
 
 
-def unsure(card: Card, chances: NDArray[np.float64], error: float) -> bool:
-    """Whether (labels,) probabilities are uncertain: near a threshold, under the abstention limit, of a rather unusual input."""
-    return error > float(card.gates.get("unusual_error", float("inf"))) or _close(card, chances)
+def uncertainty(card: Card, passes: NDArray[np.floating[Any]] | None) -> float | None:
+    """The predictive entropy of (passes, labels) logits: that of the mean of their probabilities, in nats; None without any.
 
-
-def _close(card: Card, chances: NDArray[np.float64]) -> bool:
-    """Whether the decision hangs on little.
-
-    No class reached the limit, a logit is within the margin of a threshold, or the card's operating points differ on it.
+    Of labels that may be true together the greatest; at the card's own prevalence, so that a site's does not move it.
     """
+    if passes is None:
+        return None
+    mean = probabilities(card, passes).mean(axis=0)  # (labels,)
+    shares = mean[None] if card.exclusive else np.stack([mean, 1.0 - mean], axis=1)  # (…, outcomes)
+    return float((-shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1).max())
+
+
+def doubts(card: Card, chances: NDArray[np.float64], error: float, spread: float | None) -> dict[str, bool]:
+    """Gate after the model → whether it marks (labels,) probabilities as uncertain; of the gates that the card has.
+
+    ``error``: of the reconstruction; ``spread``: the ``uncertainty``.
+    """
+    found = {"reconstruction error": error > card.gates.get("unusual_error", float("inf"))}
     if card.exclusive:
-        return not decide(card, chances).any()
-    margin = float(card.gates.get("uncertain_margin", 0.0))
-    near = np.abs(_logit(chances) - _logit(thresholds_of(card))) < margin
-    return bool(near.any()) or _disputed(card, chances)
+        found["abstention limit"] = not decide(card, chances).any()
+    else:
+        near = np.abs(_logit(chances) - _logit(thresholds_of(card))) < card.gates.get("uncertain_margin", 0.0)
+        found["margin"] = bool(near.any())
+    if "uncertain_between" in card.gates:
+        found["operating points"] = _disputed(card, chances)
+    if spread is not None:
+        found["predictive uncertainty"] = spread > card.gates[UNCERTAINTY].get("limit", float("inf"))
+    return found
 
 
 def _disputed(card: Card, chances: NDArray[np.float64]) -> bool:
     """Whether (1,) is between the operating points, where they decide here and not a threshold of the site's own."""
-    if "uncertain_between" not in card.gates or card.site.threshold:
+    if card.site.threshold:
         return False
     low, high = (_moved(np.array([end]), shifts(card)) for end in card.gates["uncertain_between"])
     return bool((low <= chances).all() and (chances < high).all())

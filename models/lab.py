@@ -13,6 +13,7 @@ from models.autoencoder import RowAutoencoder
 from models.card import BadCard, Card
 from models.curves import parse, with_curves
 from models.describe import SUMMARY, describe, summary
+from models.dropout import LastDropout
 from models.interface import Prepared
 from models.model import Model
 from models.trees import Trees
@@ -56,10 +57,10 @@ class LabNetwork(nn.Module):
         self.inward = nn.Sequential(nn.Linear(3 * analytes, hidden), nn.ReLU(), nn.Dropout(config.dropout))
         self.recurrent = nn.GRU(hidden, hidden, batch_first=True)
         self.head = nn.Sequential(
-            nn.Dropout(config.dropout),
+            LastDropout(config.dropout),
             nn.Linear(3 * hidden + STATICS, hidden),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            LastDropout(config.dropout),
             nn.Linear(hidden, outputs),
         )
         self.recurrent_share = config.recurrent

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.card import AUTOENCODER_FILE, WEIGHTS_FILE, BadCard, Card
+from models.card import AUTOENCODER_FILE, UNCERTAINTY, WEIGHTS_FILE, BadCard, Card
+from models.dropout import sampling
 from models.golden import golden_sample
 from models.interface import Prepared, Scores
 from models.judge import judge, probabilities
@@ -83,20 +85,33 @@ class Model(ABC):
         try:
             with torch.inference_mode():
                 batch = self.expand(batch)
-                logits = self.logits(batch).float().cpu().numpy()
+                logits, passes = self.judged(batch)
                 errors = self.autoencoder(self.features(batch)).float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise Temporary(f"no memory on {self.device}") from error
         except torch.AcceleratorError as error:
             raise Fatal(f"{self.device} is lost") from error
-        return [Scores(logits=row, error=float(error)) for row, error in zip(logits, errors, strict=True)]
+        told = zip(logits, errors, passes, strict=True)
+        return [Scores(logits=row, error=float(error), passes=drawn) for row, error, drawn in told]
+
+    def judged(self, batch: Sequence[Prepared]) -> tuple[NDArray[np.float32], Sequence[NDArray[np.float32] | None]]:
+        """(batch, labels) logits and, where the card asks for them, (batch, passes, labels) by dropout, else nothing for each.
+
+        Raises BadCard where the network has no dropout that could stay on.
+        """
+        asked = self.card.gates.get(UNCERTAINTY)
+        if asked is None:
+            return self.logits(batch).float().cpu().numpy(), [None] * len(batch)
+        with sampling(self.network, asked["passes"]):
+            told = self.logits(batch).float().cpu().numpy()  # (1 + passes, batch, labels)
+        return told[0], list(told[1:].swapaxes(0, 1))
 
     def interpret(self, prepared: Prepared, scores: Scores) -> Judgement:
         """What is said of the input; raises Rejected when the autoencoder finds it unlike anything seen in training."""
         reason = self.refusal_after(scores)
         if reason:
             raise Rejected(reason)
-        return judge(self.card, scores.logits, scores.error, prepared.details)
+        return judge(self.card, scores.logits, scores.error, prepared.details, scores.passes)
 
     def refusal_after(self, scores: Scores) -> str:
         """Why the gate after the model refuses the input, in words; empty when it does not."""

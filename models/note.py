@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.autoencoder import RowAutoencoder
 from models.card import VOCABULARY_FILE, Card
+from models.dropout import LastDropout
 from models.interface import Prepared
 from models.model import Model
 from models.votes import WordVotes
@@ -53,6 +54,7 @@ class NoteNetwork(nn.Module):
         self.recurrent = nn.LSTM(config.embedding, config.hidden, batch_first=True, bidirectional=True)
         self.attention = nn.Linear(2 * config.hidden, 1)
         self.dropout = nn.Dropout(config.dropout)
+        self.last_dropout = LastDropout(config.dropout)
         self.head = nn.Linear(2 * config.hidden + config.embedding, outputs)
         self.votes = WordVotes(words, outputs) if config.votes else None
 
@@ -69,7 +71,7 @@ class NoteNetwork(nn.Module):
         # What is no padding, in order, is the notes' words one after the other: (all words, 2 * hidden or embedding).
         by_note = zip(torch.split(states[there], list(lengths)), torch.split(words[there], list(lengths)), strict=True)
         pooled = torch.stack([torch.cat([self._attend(seen), read.mean(dim=0)]) for seen, read in by_note])
-        logits = torch.as_tensor(self.head(self.dropout(pooled)))
+        logits = torch.as_tensor(self.head(self.last_dropout(pooled)))
         if self.votes is None or self.training or alone:
             return logits
         votes: Tensor = self.votes(torch.split(segments[there], list(lengths)))

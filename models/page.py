@@ -68,6 +68,7 @@ def page(card: Card, scored: Sequence[Scored], told: Mapping[str, Any]) -> str:
         "<h2>All inputs</h2>" + _table(told),
         shown,
         _accepted(told),
+        _named("Marked uncertain, by gate", told.get("marked_by", {}), told["intervals"].get("marked_by", {})),
         _named("Operating points", told.get("operating_points", {}), told["intervals"].get("operating_points", {})),
         _named("Classes", told.get("per_class", {}), told["intervals"].get("per_class", {})),
         _named("Groups of patients", told.get("groups", {})),

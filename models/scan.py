@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from models.autoencoder import PictureAutoencoder
 from models.card import Card
+from models.dropout import LastDropout
 from models.interface import Prepared
 from models.model import Model
 from models.pixels import Grey, read_picture, squash
@@ -69,7 +70,7 @@ class ScanNetwork(nn.Module):
             blocks.extend(ResidualBlock(channels, channels, stride=1) for _ in range(config.blocks - 1))
             wide = channels
         self.stages = nn.Sequential(*blocks)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = LastDropout(config.dropout)
         self.head = nn.Linear(2 * wide, outputs)
 
     def forward(self, picture: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from models.card import Card
 from models.example import Example
 from models.groups import groups_of
 from models.interface import Prepared
-from models.judge import probabilities, unsure
+from models.judge import doubts, probabilities, uncertainty
 from models.model import Model
 from models.site import Site
 from models.truth import truth_of
@@ -25,8 +25,9 @@ class Scored:
     """One labelled input as the model sees it.
 
     ``truth``: as ``models.truth`` has it; ``patient``: what the split keeps together; ``groups``: sex, age band, care unit;
-    ``chance``: (labels,) calibrated, None when there was nothing to compute with; ``error``: the autoencoder's; ``refusal``: what a
-    gate says, empty when all let it pass; ``uncertain``: what the gate after the model says, whether or not another refuses.
+    ``chance``: (labels,) calibrated, None when there was nothing to compute with; ``error``: the autoencoder's; ``uncertainty``: by
+    dropout, None where the card does not ask for it; ``refusal``: what a gate says, empty when all let it pass; ``doubts``: what
+    each gate says that marks uncertain, whether or not another refuses.
     """
 
     id: str
@@ -36,8 +37,14 @@ class Scored:
     groups: tuple[str, ...] = ()
     chance: NDArray[np.float64] | None = None
     error: float = math.nan
+    uncertainty: float | None = None
     refusal: str = ""
-    uncertain: bool = False
+    doubts: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether any gate after the model marks it."""
+        return any(self.doubts.values())
 
     @property
     def held(self) -> bool:
@@ -67,15 +74,17 @@ def _scored(model: Model, batch: Sequence[tuple[Scored, Prepared]]) -> Iterator[
     told = model.infer([prepared for _, prepared in batch])
     for (one, prepared), scores in zip(batch, told, strict=True):
         chance = probabilities(card, scores.logits)
-        refusal, uncertain = model.refusal(prepared) or model.refusal_after(scores), unsure(card, chance, scores.error)
-        yield replace(one, chance=chance, error=scores.error, refusal=refusal, uncertain=uncertain)
+        refusal, spread = model.refusal(prepared) or model.refusal_after(scores), uncertainty(card, scores.passes)
+        marks = doubts(card, chance, scores.error, spread)
+        yield replace(one, chance=chance, error=scores.error, uncertainty=spread, refusal=refusal, doubts=marks)
 
 
 def write_scores(card: Card, scored: Iterable[Scored], path: Path) -> None:
     """One row an input; probabilities in columns named as the findings."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "label", *card.labels, "reconstruction_error", "refusal", "uncertain"])
+        writer.writerow(["id", "label", *card.labels, "reconstruction_error", "predictive_uncertainty", "refusal", "uncertain"])
         for one in scored:
             chances = [""] * len(card.labels) if one.chance is None else [f"{chance:.9f}" for chance in one.chance]
-            writer.writerow([one.id, one.label, *chances, f"{one.error:.6g}", one.refusal, int(one.uncertain)])
+            drawn = "" if one.uncertainty is None else f"{one.uncertainty:.6g}"
+            writer.writerow([one.id, one.label, *chances, f"{one.error:.6g}", drawn, one.refusal, int(one.uncertain)])

@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.about import ABOUT_FILE
 from models.card import CARD_FILE, Card, encode_card, read_card
 from models.catalogue import build
 from models.checkpoint import CHECKPOINT_FILE, Checkpoint
 from models.device import check_device
 from models.draft import draft, prevalence, with_labels
+from models.dropout import last_dropouts
 from models.evaluate import results_left_out, told_of
 from models.example import Example
 from models.fit import Epoch, Part, Tell, fit, fit_autoencoder, refit
@@ -38,7 +40,7 @@ from stream.errors import Refused, Rejected
 #: Unreadable inputs that a refusal names.
 MOST_NAMED = 20
 #: What a person chooses that no weight depends on, so that a checkpoint serves another choice too; a card does not.
-CHOSEN = ("operating_point", "use_prevalence")
+CHOSEN = ("operating_point", "use_prevalence", "uncertainty")
 
 
 def silent(what: str, done: int, most: int, loss: float) -> None:
@@ -64,6 +66,8 @@ def train(kind: str, data: str | Path, out: str | Path, *, tell: Tell = silent, 
     if done:
         return done
     model = _built(card, plan.device)
+    if "uncertainty" in about and not last_dropouts(model.network):
+        raise Refused(f"{card.architecture} has no dropout in its last layers", where=f"{ABOUT_FILE}: uncertainty")
     history, validation = _fit(model, parts, plan, recipe, signature, tell)
     draw_learning_curve(history, plan.out / "learning-curve.png", card.name)
     _settle(model, parts, validation, about)

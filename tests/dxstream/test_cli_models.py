@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from dxstream.cli_models import CardType, models
+from models.catalogue import find_card
+from models.golden import NOTE
 
 CARD = {"name": "own", "version": "1", "kind": "scan", "architecture": "x", "task": "", "config": {}, "labels": ["sick"]}
 
@@ -56,3 +58,21 @@ def test_a_lab_card_whose_window_is_counted_from_another_moment_is_not_activated
     (folder / "own" / "card.json").write_text(json.dumps({**CARD, "kind": "lab", "window": window}))
     done = CliRunner().invoke(models, ["activate", "own", "--home", str(tmp_path)])
     assert "own counts its window from admission; stays are counted from icu_admission" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--passes", "0"), ("--false-alarms", "0"), ("--false-alarms", "1"), ("--part", "train")]
+)
+def test_a_gate_that_cannot_be_tried_is_wrong_usage(option: str, value: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(models, ["doubt", "scan-chest-pneumonia", "--data", str(tmp_path), option, value])
+    assert (done.exit_code, option in done.stderr) == (2, True)
+
+
+def test_people_are_told_what_each_gate_would_mark(tmp_path: Path) -> None:
+    label = find_card("note-specialty").labels[0]
+    (tmp_path / "notes.csv").write_text(f'id,label,text\n1,{label},"{NOTE}"\n')
+    done = CliRunner().invoke(models, ["evaluate", "note-specialty", "--data", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "marked by reconstruction error" in done.stdout
+    assert "marked by abstention limit" in done.stdout
+    assert "of all" in done.stdout

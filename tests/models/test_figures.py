@@ -51,6 +51,15 @@ def test_what_the_gates_hold_back_is_told_of_errors_and_of_correct_ones(kind, so
     assert low <= told["held_back_of_correct"] <= high
 
 
+def test_each_gate_that_marks_is_told_by_itself(scan_card, scans, tmp_path):
+    told = evaluate(scan_card, scans, scores=tmp_path / "scores.csv")
+    marked = [row["uncertain"] == "1" for row in rows(tmp_path / "scores.csv")]
+    each = [one["held_back"] for one in told["marked_by"].values()]
+    assert {"reconstruction error", "margin"} <= set(told["marked_by"])
+    assert max(each) <= np.mean(marked) <= sum(each) + 1e-9
+    assert set(told["intervals"]["marked_by"]) == set(told["marked_by"]) == set(told["accepted"]["marked_by"])
+
+
 def test_every_class_has_its_own_intervals(note_card, notes):
     told = evaluate(note_card, notes)
     for label, row in told["per_class"].items():

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.card import Card
-from models.judge import judge, probabilities
+from models.card import UNCERTAINTY, Card
+from models.judge import doubts, judge, probabilities, uncertainty
 from models.site import Site
 
 BINARY = Card(
@@ -57,6 +57,41 @@ def test_below_the_abstention_limit_none_is_positive_and_it_is_uncertain():
     told = judge(SEVERAL, np.array([0.0, 0.1, 0.2]), 0.0, {})
     assert told.uncertain
     assert not any(finding.positive for finding in told.findings)
+
+
+@pytest.mark.parametrize(
+    ("card", "passes", "expected"),
+    [
+        (BINARY, [[200.0], [180.0]], 0.0),
+        (BINARY, [[99.0], [-101.0]], np.log(2)),
+        (SEVERAL, [[50.0, 0.0, 0.0], [50.0, 0.0, 0.0]], 0.0),
+        (SEVERAL, [[50.0, 0.0, 0.0], [0.0, 50.0, 0.0], [0.0, 0.0, 50.0]], np.log(3)),
+        (replace(SEVERAL, multi_label=True), [[50.0, 50.0, -50.0], [50.0, -50.0, -50.0]], np.log(2)),
+    ],
+)
+def test_uncertainty_is_the_entropy_of_what_the_passes_say_on_average(card, passes, expected):
+    assert uncertainty(card, np.array(passes)) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("limit", "uncertain"), [(0.6, True), (0.7, False)])
+def test_above_the_limit_of_predictive_uncertainty_it_is_uncertain_at_any_prevalence(limit, uncertain):
+    card = replace(BINARY, gates={UNCERTAINTY: {"passes": 2, "limit": limit}}, prevalence={"yes": 0.5})
+    passes = np.array([[99.0], [-101.0]])
+    for one in (card, replace(card, site=Site(prevalence={"yes": 0.01}))):
+        told = judge(one, np.array([9.0]), 0.0, {}, passes)
+        assert told.uncertain is uncertain
+        assert told.details[UNCERTAINTY] == pytest.approx(np.log(2), abs=1e-6)
+
+
+def test_each_gate_after_the_model_says_by_itself_whether_it_marks():
+    card = replace(BINARY, gates={**BINARY.gates, "uncertain_between": [0.2, 0.69], UNCERTAINTY: {"passes": 2, "limit": 0.1}})
+    assert doubts(card, np.array([0.69]), 2.0, 0.05) == {
+        "reconstruction error": True,
+        "margin": True,
+        "operating points": False,
+        "predictive uncertainty": False,
+    }
+    assert doubts(SEVERAL, np.array([0.4, 0.3, 0.3]), 0.0, None) == {"reconstruction error": False, "abstention limit": True}
 
 
 def test_details_are_kept_and_the_error_is_added():

@@ -22,6 +22,7 @@ def test_the_page_holds_its_pictures_and_calls_no_host(kind, source, pictures, r
     assert not re.search(r"(?:https?:)?//[a-z]|<script|@import|url\(", re.sub(r"base64,[^\"]+", "", text))
     low, high = told["intervals"]["accuracy"]
     assert f"[{low:.3f}, {high:.3f}]" in text
+    assert "<h2>Marked uncertain, by gate</h2>" in text
     assert f"<th>held_back_of_correct</th><td>{told['held_back_of_correct']:.3f} [" in text
     assert "Held back: refused by a gate or marked uncertain" in text
 

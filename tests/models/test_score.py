@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from model_samples import jpeg, picture, scan_folder
 
+from models.card import UNCERTAINTY
+from models.catalogue import load
 from models.evaluate import evaluate
 from models.examples import read_examples
-from models.judge import judge
+from models.judge import judge, uncertainty
 from models.site import Site
 from stream.errors import Refused, Rejected
 
@@ -55,13 +57,19 @@ def test_an_unreadable_input_is_counted_and_does_not_stop_the_rest(scan_card, tm
 def test_an_input_is_uncertain_where_the_judgement_says_so_whatever_the_site_says(kind, request, tmp_path):
     model, source = request.getfixturevalue(f"{kind}_model"), request.getfixturevalue(f"{kind}s" if kind != "lab" else "stays")
     examples = read_examples(kind, source)[:40]
-    scores = [model.infer([model.read(example.open())])[0] for example in examples]
-    usual = float(np.median([one.error for one in scores]))
-    card = replace(model.card, gates={"unusual_error": usual * 1.001, "uncertain_margin": 1.0}, abstention=0.5)
+    drawing = load(replace(model.card, gates={UNCERTAINTY: {"passes": 8}}))
+    scores = [drawing.infer([drawing.read(example.open())])[0] for example in examples]
+    usual = float(np.quantile([one.error for one in scores], 0.7))
+    limit = float(np.quantile([uncertainty(model.card, one.passes) for one in scores], 0.7))
+    gates = {"unusual_error": usual * 1.001, "uncertain_margin": 1.0, UNCERTAINTY: {"passes": 8, "limit": limit * 1.001}}
+    card = replace(model.card, gates=gates, abstention=0.5)
     site = replace(card, site=Site(prevalence=dict.fromkeys(card.labels, 0.01), threshold=dict.fromkeys(card.labels, 0.01)))
     evaluate(site, source, scores=tmp_path / "scores.csv")
     written = {row["id"]: row["uncertain"] == "1" for row in rows(tmp_path / "scores.csv")}
-    said = {example.id: judge(card, one.logits, one.error, {}).uncertain for example, one in zip(examples, scores, strict=True)}
+    said = {
+        example.id: judge(card, one.logits, one.error, {}, one.passes).uncertain
+        for example, one in zip(examples, scores, strict=True)
+    }
     assert {name: written[name] for name in said} == said
     assert set(said.values()) == {True, False}
 

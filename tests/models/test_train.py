@@ -65,6 +65,31 @@ def refused(kind, data, out, words, **wishes):
         train(kind, data, out, tell=lambda *_: pytest.fail("it was trained"), **wishes)
 
 
+def test_a_card_marks_what_is_uncertain_by_dropout_where_that_was_asked_for(scans, tmp_path):
+    small = {"config": {"side": 32, "stem": 8, "channels": [8, 16], "blocks": 1}}
+    card = train(
+        "scan", scans, tmp_path / "tiny-scan", epochs=4, about={**small, "uncertainty": {"passes": 8, "false_alarms": 0.2}}
+    )
+    gate = card.gates["predictive_uncertainty"]
+    assert (gate["passes"], gate["false_alarms"], set(gate)) == (8, 0.2, {"passes", "limit", "false_alarms"})
+    marked = card.quality["validation"]["accepted"]["marked_by"]["predictive uncertainty"]
+    assert marked["held_back_of_correct"] == pytest.approx(0.2, abs=0.1)
+    assert "predictive uncertainty" in evaluate(card, scans)["intervals"]["marked_by"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "wish", "words"),
+    [
+        ("lenet", {}, "no dropout"),
+        (None, {"passes": 0}, "passes is below 1"),
+        (None, {"false_alarms": 1}, "not between 0 and 1"),
+        (None, {"share": 0.1}, "nothing is called share"),
+    ],
+)
+def test_uncertainty_that_cannot_be_had_is_refused_before_the_first_step(architecture, wish, words, scans, tmp_path):
+    refused("scan", scans, tmp_path, words, architecture=architecture, about={"uncertainty": wish})
+
+
 @pytest.mark.parametrize(("name", "value"), [("use_prevalence", 0.5), ("operating_point", "balanced")])
 def test_what_is_of_one_finding_is_refused_for_several_before_the_first_step(notes, tmp_path, name, value):
     refused("note", notes, tmp_path, name, about={name: value})
