@@ -27,7 +27,7 @@ _CELERY = Celery("dxstream", set_as_current=False)
 def ring_message(name: str, hints: Sequence[int]) -> str:
     """A Celery message as kombu's transport keeps it in the Redis list of a queue.
 
-    Celery's own way to send it took five times as long (docs/decisions/0034); that it is the same is tested.
+    Celery's own way to send it takes four times as long (docs/decisions/0034); that it is the same is tested.
     """
     ring_id, arguments = str(uuid.uuid4()), [list(hints[:MAX_HINTS])]
     task = _any_ring()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import redis
 
 from stream.ring import Bell
 from worker.heartbeat import EXIT_LEASE_LOST, EXIT_UNEXPECTED
@@ -38,6 +39,7 @@ class Rung:
 
 
 def test_a_worker_that_has_just_judged_hears_the_next_ring_itself(redis_url: str):
+    redis.Redis.from_url(redis_url).flushall()
     bell = Bell(redis_url)
     worker = Rung(bell)
     _hear(worker)  # type: ignore[arg-type]
@@ -45,6 +47,7 @@ def test_a_worker_that_has_just_judged_hears_the_next_ring_itself(redis_url: str
 
 
 def test_a_worker_that_was_asked_to_stop_leaves_the_next_ring_to_others(redis_url: str):
+    redis.Redis.from_url(redis_url).flushall()
     bell = Bell(redis_url)
     worker = Rung(bell)
     worker.stopping = lambda: True  # type: ignore[method-assign]
