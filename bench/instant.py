@@ -4,7 +4,7 @@ from typing import Any
 
 from inputs import FACTS
 
-from db.engine import Database
+from db.engine import FOR_WORKERS, Database
 from db.leases import WorkerRow, enlist
 from db.migrate import upgrade
 from models.catalogue import list_cards
@@ -42,7 +42,7 @@ class Instant:
 
 def one_worker(place: Any, name: str) -> Diagnosis:
     """A worker on a new database and content store, both called ``name``."""
-    database = Database(place.new_database(name))
+    database = Database(place.new_database(name), FOR_WORKERS)
     upgrade(database)
     with database.write() as (connection, now):
         worker = enlist(connection, now, WorkerRow(name=name, device="cpu", host="bench", pid=0, queues="lab.routine"))

@@ -24,6 +24,7 @@ from models.catalogue import list_cards
 from models.intended import match
 from models.model import Model
 from stream.errors import NotJudged
+from stream.garbage import settle
 from stream.judgement import Judgement, Sample
 from worker.memory import keep_memory
 from worker.process import ready
@@ -47,6 +48,7 @@ def main(kind: str, listed: str, database: str, part: int) -> None:
     model = ready(match(list_cards(), kind, FACTS[kind]), "cpu", os.environ.get("DXSTREAM_RUNTIME", ""))
     paths = Path(listed).read_text().split()
     write = writer(database)
+    settle()
     say("ready")
     number = part * 10**9
     while taken := os.read(0, 4 * BATCH[kind]):

@@ -1,4 +1,4 @@
-"""The claim: at most one batch, stat before routine before backlog, oldest first; suspects come by themselves."""
+"""The claim: at most one batch, stat before routine before backlog, oldest first; suspects and stat come by themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from db.tables import Utc, case_inputs, cases, contents, events, inputs
 from stream.content import ContentStore
 from stream.errors import Broken, NotReadableError
 from stream.event import Event
-from stream.queues import ALL_QUEUES
+from stream.queues import ALL_QUEUES, LANE_RANK, Lane
 
 #: What a worker sees of an event.
 _COLUMNS = (
@@ -25,7 +25,7 @@ _COLUMNS = (
     events.c.received_at, events.c.acquired_at, events.c.as_of, events.c.gather_seconds,
 )  # fmt: skip
 _NAMES = tuple(column.name for column in _COLUMNS)
-_ID, _MODALITY, _SUSPECT, _CRASHES = (_NAMES.index(name) for name in ("id", "modality", "suspect", "crashes"))
+_ID, _MODALITY, _LANE, _SUSPECT, _CRASHES = (_NAMES.index(name) for name in ("id", "modality", "lane", "suspect", "crashes"))
 Row = tuple[Any, ...]
 
 #: A batch is full at this sum of weights: 32 scans, 64 notes or 256 windows of results.
@@ -39,10 +39,13 @@ def claim(
     *,
     limit: int = FULL,
     queues: Sequence[str] = ALL_QUEUES,
-    suspects: bool = True,
+    behind: str | None = None,
     rung: bool = False,
 ) -> list[Event]:
-    """Lease one batch, ``limit`` events at the most. ``suspects`` False: stop before a suspect.
+    """Lease one batch, ``limit`` events at the most.
+
+    ``behind``: the lane of a batch that this worker will judge before. Nothing is leased then that should not wait for that:
+    no suspects, which would take it along when they crash, and no stat unless it is stat itself.
 
     An empty claim reads before it locks, unless this worker was just ``rung``. Raises Fatal when the lease was lost, Temporary
     without a database.
@@ -52,7 +55,7 @@ def claim(
             if not _first(connection, queues, database.now(connection)):
                 return []
     with database.write(durable=False) as (connection, now):
-        return claim_within(connection, now, worker_id, limit=limit, queues=queues, suspects=suspects)
+        return claim_within(connection, now, worker_id, limit=limit, queues=queues, behind=behind)
 
 
 def claim_within(
@@ -62,7 +65,7 @@ def claim_within(
     *,
     limit: int = FULL,
     queues: Sequence[str] = ALL_QUEUES,
-    suspects: bool = True,
+    behind: str | None = None,
 ) -> list[Event]:
     """The same within a transaction. Raises Fatal when the lease was lost."""
     progress(connection, now, worker_id, claimed=True)
@@ -70,7 +73,7 @@ def claim_within(
     if not first:
         return []
     most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
-    rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), suspects=suspects)
+    rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), behind)
     if rows:
         _lease(connection, now, worker_id, [row[_ID] for row in rows])
     return [_event(row, now) for row in rows]
@@ -115,23 +118,34 @@ def _candidates(queues: tuple[str, ...], *, locked: bool) -> sa.Select[Any]:
     ready = (events.c.state == sa.literal_column("'waiting'")) & (events.c.not_before.is_(None) | (events.c.not_before <= now))
     if set(queues) != set(ALL_QUEUES):
         pairs = [name.split(".") for name in queues]
+        ranks = [LANE_RANK[Lane(lane)] for _, lane in pairs]
+        ready &= events.c.lane_rank.between(min(ranks), max(ranks))  # the others need not be looked through
         ready &= sa.or_(*[(events.c.modality == modality) & (events.c.lane == lane) for modality, lane in pairs])
     query = sa.select(*_COLUMNS).where(ready).order_by(events.c.lane_rank, events.c.id).limit(most)
     return query.with_for_update(skip_locked=True) if locked else query
 
 
-def _choose(found: Sequence[Row], *, suspects: bool) -> Sequence[Row]:
+def _choose(found: Sequence[Row], behind: str | None) -> Sequence[Row]:
     """All before one of another kind until the batch is full; of those that must be alone, one."""
-    if not found or (found[0][_SUSPECT] and not suspects):
+    if not found or (behind and (found[0][_SUSPECT] or _is_stat(found[0]) > (behind == Lane.STAT))):
         return []
     if _alone(found[0]):
         return found[:1]
     weight = 0
     for place, row in enumerate(found):
         weight += WEIGHTS[row[_MODALITY]]
-        if row[_SUSPECT] != found[0][_SUSPECT] or _alone(row) or weight > FULL:
+        if _kind(row) != _kind(found[0]) or _alone(row) or weight > FULL:
             return found[:place]
     return found
+
+
+def _kind(row: Row) -> tuple[bool, bool]:
+    """Suspects have no batch-mates that are none, and stat none that it would have to wait for."""
+    return bool(row[_SUSPECT]), _is_stat(row)
+
+
+def _is_stat(row: Row) -> bool:
+    return bool(row[_LANE] == Lane.STAT)
 
 
 def _alone(row: Row) -> bool:

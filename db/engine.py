@@ -4,10 +4,12 @@ SQLite: WAL, synchronous FULL, every write ``BEGIN IMMEDIATE``. PostgreSQL: READ
 and heartbeats alone do not wait for the disk, and what the intake writes to SQLite may wait for it afterwards (``sync``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,11 +27,25 @@ IDLE_MILLISECONDS = 12_000
 #: A connection whose other end no longer acknowledges anything is given up after so long, on both sides, in milliseconds.
 SILENT_MILLISECONDS = 10_000
 
+#: What PostgreSQL is told at the start of a connection. A plan kept from when a table was empty reads all of it, each time, until
+#: PostgreSQL next looks how large it has become: so each statement is planned anew (docs/decisions/0032).
+_USUAL = {
+    "idle_in_transaction_session_timeout": f"{IDLE_MILLISECONDS}",
+    "plan_cache_mode": "force_custom_plan",
+    "tcp_user_timeout": f"{SILENT_MILLISECONDS}",
+}
+#: What it is told by a worker besides. That waits for nothing within a transaction: what it had locked when its link was cut comes
+#: free before its lease has run out. And where PostgreSQL takes what waits for little, it would sort all of it for each claim.
+FOR_WORKERS = {"idle_in_transaction_session_timeout": "4000", "enable_bitmapscan": "off"}
+
 
 class Database:
-    """The engine of one process and the two ways to use it."""
+    """The engine of one process and the two ways to use it.
 
-    def __init__(self, url: str) -> None:
+    ``settings``: of PostgreSQL, beside the usual ones.
+    """
+
+    def __init__(self, url: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         try:
             self.url = sa.make_url(url)
             self.url.get_dialect()
@@ -37,7 +53,7 @@ class Database:
             raise BadSettingError("DXSTREAM_DATABASE_URL is no URL of a database that is known here") from error
         if self.url.drivername in ("postgresql", "postgres"):
             self.url = self.url.set(drivername="postgresql+psycopg")
-        self.engine = _make_engine(self.url)
+        self.engine = _make_engine(self.url, {**_USUAL, **settings})
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._log = sqlite.Log(self.engine)
 
@@ -99,12 +115,12 @@ _NOW = sa.select(sa.func.clock_timestamp())
 _NOW_HASTILY = sa.select(sa.func.clock_timestamp(), sa.func.set_config("synchronous_commit", "off", sa.true()))
 
 
-def _make_engine(url: sa.URL) -> sa.Engine:
+def _make_engine(url: sa.URL, settings: Mapping[str, str]) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         alive = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": SILENT_MILLISECONDS}
         connect = {"connect_timeout": 3, **alive}
         engine = sa.create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=8, pool_timeout=10, connect_args=connect)
-        event.listen(engine, "connect", _prepare_postgresql)
+        event.listen(engine, "connect", partial(_prepare_postgresql, settings))
         return engine
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -115,15 +131,10 @@ def _make_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def _prepare_postgresql(connection: Any, _record: object) -> None:
-    """A plan kept from when a table was empty reads all of it, each time, until PostgreSQL next looks how large it has become.
-
-    So each statement is planned anew (docs/decisions/0032).
-    """
+def _prepare_postgresql(settings: Mapping[str, str], connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MILLISECONDS}")
-        cursor.execute("SET plan_cache_mode = force_custom_plan")
-        cursor.execute(f"SET tcp_user_timeout = {SILENT_MILLISECONDS}")
+        for name, value in settings.items():
+            cursor.execute(f"SET {name} = {value}")
     connection.commit()
 
 

@@ -20,6 +20,9 @@ MOST_ROWS = 64
 #: What PostgreSQL calls the type of our numbers with a fraction.
 _FLOAT8 = 701
 
+#: How psycopg is to ask for its rows: bytes that come as text are twice as long, and written and read once more.
+_BINARY = {"binary": True}
+
 #: How SQLAlchemy writes a list whose length is not known yet.
 _LISTED = re.compile(r"IN \(__\[POSTCOMPILE_(\w+)\]\)")
 
@@ -110,8 +113,9 @@ def _driver(connection: sa.Connection) -> Any:
 def _call(
     connection: sa.Connection, text: str, values: Sequence[Any], found: Sequence[Process | None] | None
 ) -> list[tuple[Any, ...]]:
+    ways = _BINARY if connection.dialect.name == "postgresql" else {}
     with _raised_as_sqlalchemy(connection, text):
-        cursor = _driver(connection).execute(text, values)
+        cursor = _driver(connection).execute(text, values, **ways)
         rows: list[tuple[Any, ...]] = cursor.fetchall() if found is not None else []
     if found is None or not any(found):
         return rows

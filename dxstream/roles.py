@@ -15,7 +15,7 @@ from typing import Any
 from redis import RedisError
 
 from db.cards import active_rows, record_cards
-from db.engine import Database
+from db.engine import FOR_WORKERS, Database
 from db.migrate import upgrade
 from db.slots import Slot
 from dxstream.home import content_folder
@@ -28,6 +28,7 @@ from producers.writer_apart import WriteApart
 from stream.content import ContentStore
 from stream.errors import Temporary
 from stream.feeds import FeedsConfig
+from stream.garbage import settle
 from stream.identity import Identities, read_hash_key
 from stream.metrics import Measures
 from stream.ring import Bell, RingThread
@@ -46,9 +47,9 @@ PATIENCE = 60.0
 WRITE_SECONDS = 2.0
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Settings, *, worker: bool = False) -> Database:
     """The ledger, at the newest migration, with this installation's cards made known; waits for a database that is away."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, FOR_WORKERS if worker else {})
     end = time.monotonic() + PATIENCE
     while True:
         try:
@@ -112,6 +113,7 @@ def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None
     reporter = _Reporter(database, intake, measures, slot)
     reporter.start()
     serve_process(settings)
+    settle()
     log.info("the intake is ready: %s", ", ".join(feeds))
     wait_for_end()
     for feed in serving:
@@ -246,6 +248,7 @@ def run_keeper(settings: Settings) -> None:
     server.start()
     sweeping = threading.Thread(target=_or_die, args=(keeper.run,), name="keeper", daemon=True)
     sweeping.start()
+    settle()
     log.info("the keeper is ready")
     wait_for_end()
     keeper.stop.set()
@@ -294,7 +297,7 @@ def run_worker_role(settings: Settings, device: str, *, queues: Collection[str],
         runtime=settings.runtime,
         explain=settings.explain,
     )
-    database = open_database(settings)
+    database = open_database(settings, worker=True)
     look_at_redis(Bell(settings.redis_url))
     serve_process(settings, Devices())
     run_worker(database, options)

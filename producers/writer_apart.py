@@ -31,6 +31,7 @@ from producers.writer import Commits, NotWritten
 from stream.arrival import Arrival
 from stream.content import SAVE_SECONDS
 from stream.errors import DxstreamError, Temporary
+from stream.garbage import settle
 from stream.modules import module_command
 from stream.window import Window
 
@@ -161,6 +162,7 @@ def main() -> None:
     try:
         setup: Setup = peer.recv()
         commits = Commits(Database(setup.url))
+        settle()
         peer.send("ready")
         while True:
             peer.send_bytes(dumps(_answer(commits, setup, peer)))

@@ -13,7 +13,7 @@ from stream.content import ContentStore
 from stream.errors import Temporary
 from stream.event import Event, Judged
 from stream.metrics import Measures
-from stream.queues import ALL_QUEUES
+from stream.queues import ALL_QUEUES, Lane
 from stream.ring import Bell
 from worker.held import Held, Saved
 from worker.infer import judge_all
@@ -38,6 +38,11 @@ class Batch:
     found: Mapping[int, Found] = field(default_factory=dict)
     fetch_seconds: float = 0.0
     done: Sequence[Ready | Judged] | None = None
+
+    @property
+    def lane(self) -> str:
+        """Of all of them where it is stat, else of the most urgent."""
+        return self.events[0].lane
 
     @property
     def suspect(self) -> bool:
@@ -109,6 +114,7 @@ class Diagnosis:
                     self._held.await_store()
                     batch, rung = self._take(rung=rung), False
                 if batch.events:
+                    self._let_overtake(batch)
                     ahead = self._look_ahead(batch)
                     current, batch = batch, Batch()
                     self._unsaved = self._judge(current)
@@ -146,26 +152,32 @@ class Diagnosis:
         with self.stages.at("load"):
             self.models = self.renew() or self.models
 
-    def _take(self, *, suspects: bool = True, rung: bool = False) -> Batch:
+    def _let_overtake(self, batch: Batch) -> None:
+        """Judge what came as stat since this batch was claimed; behind a small one it does not wait long."""
+        if is_full(batch.events) and batch.lane != Lane.STAT:
+            urgent = self._found(self._held.claim_stat(), self.models)
+            self._unsaved += self._judge(urgent) if urgent.events else []
+
+    def _take(self, *, behind: str | None = None, rung: bool = False) -> Batch:
         """Claim and find one batch, and prepare it where there are threads for that."""
         models = self.models  # others may become active meanwhile
-        return self._found(self._held.claim(suspects=suspects, rung=rung), models)
+        return self._found(self._held.claim(behind=behind, rung=rung), models)
 
     def _look_ahead(self, batch: Batch) -> "Future[Batch] | None":
         """Begin what the ledger's thread does while this batch is judged."""
         if is_full(batch.events) and not batch.suspect and not self._held.unsure:
             judged, self._unsaved = self._unsaved, []
-            return self._ahead.submit(self._turn, judged)
+            return self._ahead.submit(self._turn, judged, batch.lane)
         self._save_rest()
         return None
 
-    def _turn(self, judged: Sequence[Judged]) -> Batch:
-        """On the ledger's thread: save the batch before, and claim the next in the same transaction."""
+    def _turn(self, judged: Sequence[Judged], behind: str) -> Batch:
+        """On the ledger's thread: save the batch before, and claim the next, ``behind`` that in hand, in the same transaction."""
         if not judged:
-            return self._take(suspects=False)
+            return self._take(behind=behind)
         models = self.models
         began = time.perf_counter()
-        answer = self._held.save_and_claim(judged)
+        answer = self._held.save_and_claim(judged, behind)
         if answer is None:
             return Batch()
         saved, claimed = answer

@@ -17,7 +17,7 @@ from db.save import hand_back, save
 from stream.content import ContentStore
 from stream.errors import Temporary
 from stream.event import Event, Judged
-from stream.queues import queue_name
+from stream.queues import Lane, queue_name
 from stream.ring import Bell
 from worker.stages import Stages
 
@@ -57,19 +57,24 @@ class Held:
     unread: Sequence[Found] = ()
     _ring_at: float = field(default=0.0, init=False)
 
-    def claim(self, *, suspects: bool, rung: bool) -> Sequence[Event]:
+    def claim(self, *, behind: str | None = None, rung: bool = False) -> Sequence[Event]:
         """The next batch's events; none where nothing waits. ``rung``: whether it is the first since this worker was."""
         if rung:
             self._ring_at = 0.0
-        return self.persist("claim", lambda: self._claim(suspects=suspects, rung=rung)) or ()
+        return self.persist("claim", lambda: self._claim(self.queues, behind, rung=rung)) or ()
+
+    def claim_stat(self) -> Sequence[Event]:
+        """What came as stat since a batch was claimed that is not judged yet; suspects wait until nothing else is in hand."""
+        queues = [name for name in self.queues if name.endswith(f".{Lane.STAT}")]
+        return (self.persist("claim", lambda: self._claim(queues, Lane.STAT, rung=False)) if queues else None) or ()
 
     def save(self, judged: Sequence[Judged]) -> Saved | None:
         """What was judged, under its fences."""
         return self.persist("save", lambda: self._save(judged))
 
-    def save_and_claim(self, judged: Sequence[Judged]) -> tuple[Saved, Sequence[Event]] | None:
-        """Both in one transaction; no suspects are claimed."""
-        return self.persist("save", lambda: self._save_and_claim(judged))
+    def save_and_claim(self, judged: Sequence[Judged], behind: str) -> tuple[Saved, Sequence[Event]] | None:
+        """Both in one transaction."""
+        return self.persist("save", lambda: self._save_and_claim(judged, behind))
 
     def take_up(self, claimed: Sequence[Event]) -> None:
         """Before anything of these is touched.
@@ -133,18 +138,18 @@ class Held:
                     return None
                 time.sleep(RETRY_SECONDS)
 
-    def _claim(self, *, suspects: bool, rung: bool) -> list[Event]:
+    def _claim(self, queues: Sequence[str], behind: str | None, *, rung: bool) -> list[Event]:
         with self._in_doubt():
-            return claim(self.database, self.worker_id, queues=self.queues, suspects=suspects, rung=rung)
+            return claim(self.database, self.worker_id, queues=queues, behind=behind, rung=rung)
 
     def _save(self, judged: Sequence[Judged]) -> Saved:
         with self.database.write() as (connection, now):
             return self._save_within(connection, now, judged), now
 
-    def _save_and_claim(self, judged: Sequence[Judged]) -> tuple[Saved, list[Event]]:
+    def _save_and_claim(self, judged: Sequence[Judged], behind: str) -> tuple[Saved, list[Event]]:
         with self._in_doubt(), self.database.write() as (connection, now):
             ids = self._save_within(connection, now, judged)
-            return (ids, now), claim_within(connection, now, self.worker_id, queues=self.queues, suspects=False)
+            return (ids, now), claim_within(connection, now, self.worker_id, queues=self.queues, behind=behind)
 
     def _save_within(self, connection: sa.Connection, now: datetime, judged: Sequence[Judged]) -> set[int]:
         return save(connection, now, self.worker_id, judged, device=self.device, slot=self.slot, explained=self.explained())

@@ -16,6 +16,7 @@ from models.catalogue import load
 from models.interface import Model
 from stream.content import ContentStore
 from stream.errors import Fatal, Temporary
+from stream.garbage import settle
 from stream.queues import ALL_QUEUES
 from stream.ring import Bell
 from worker.app import asked_to_stop, consume, worker_app
@@ -109,7 +110,9 @@ def _work(
         diagnosis.store.answers()  # where it hangs, this process ends before it has claimed anything
     log.info("worker %s is ready on %s with %s", options.name, device, ", ".join(model.card.name for model in models.values()))
     try:
-        consume(worker_app(options.redis_url, options.queues, lambda: _hear(diagnosis, explainer)), options.name)
+        app = worker_app(options.redis_url, options.queues, lambda: _hear(diagnosis, explainer))
+        settle()
+        consume(app, options.name)
     finally:
         diagnosis.close()
         heartbeat.stop()

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from stub_model import stub_models
 
-from db.engine import Database
+from db.engine import FOR_WORKERS, Database
 from dxstream.logs import set_up_logging
 from stream.settings import Settings
 from worker import stages
@@ -33,7 +33,8 @@ def main(name: str) -> None:
     )
     if "torch" in sys.modules:
         sys.exit("a chaos worker has imported torch")
-    work(Database(settings.database_url), options, stub_models(), name)
+    database = Database(settings.database_url, FOR_WORKERS)
+    work(database, options, stub_models(), name)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def column(database: Database, what: sa.Column) -> list:
 
 def test_stat_is_claimed_before_routine_before_backlog(database: Database):
     send(database, image(1, Lane.BACKLOG), image(2), image(3, Lane.STAT))
-    assert [event.lane for event in claim(database, worker(database), limit=9)] == ["stat", "routine", "backlog"]
+    mine = worker(database)
+    assert [[event.lane for event in claim(database, mine, limit=9)] for _ in range(2)] == [["stat"], ["routine", "backlog"]]
 
 
 def test_stat_overtakes_a_backlog_of_a_hundred_thousand(database: Database):
@@ -87,7 +88,7 @@ def test_stat_overtakes_a_backlog_of_a_hundred_thousand(database: Database):
         copied = sa.select(key, *same).select_from(events.join(numbers, sa.true()))
         connection.execute(sa.insert(events).from_select(["case_key", *[column.name for column in same]], copied))
     send(database, image(2, Lane.STAT))
-    assert [event.lane for event in claim(database, worker(database))][:2] == ["stat", "backlog"]
+    assert [event.lane for event in claim(database, worker(database))] == ["stat"]
 
 
 def test_two_workers_never_hold_the_same_event(database: Database):
@@ -141,9 +142,28 @@ def test_what_a_dead_worker_held_is_claimed_together_by_itself(database: Databas
         assert expire(connection, now + timedelta(seconds=7), {}) == len(many)
     send(database, image(9))
     heir = worker(database, "b")
-    assert claim(database, heir, limit=9, suspects=False) == []
+    assert claim(database, heir, limit=9, behind="routine") == []
     assert [(event.suspect, event.alone) for event in claim(database, heir, limit=9)] == [(True, False)] * len(many)
     assert [event.case_key for event in claim(database, heir, limit=9)] == ["image:9"]
+
+
+def test_stat_is_claimed_by_itself_and_the_others_behind_it(database: Database):
+    send(database, image(1), image(2, Lane.STAT), image(3, Lane.STAT), image(4, Lane.BACKLOG))
+    mine = worker(database)
+    claimed = [[event.case_key for event in claim(database, mine)] for _ in range(2)]
+    assert claimed == [["image:2", "image:3"], ["image:1", "image:4"]]
+
+
+@pytest.mark.parametrize(("behind", "keys"), [("backlog", []), ("routine", []), ("stat", ["image:2"]), (None, ["image:2"])])
+def test_stat_is_not_claimed_behind_a_batch_that_it_should_not_wait_for(database: Database, behind: str | None, keys: list[str]):
+    send(database, image(1), image(2, Lane.STAT))
+    assert [event.case_key for event in claim(database, worker(database), behind=behind)] == keys
+
+
+def test_a_worker_of_some_lanes_looks_past_the_others(database: Database):
+    send(database, image(1), image(2, Lane.STAT), image(3, Lane.BACKLOG))
+    mine = worker(database)
+    assert [event.case_key for event in claim(database, mine, queues=["scan.backlog", "lab.backlog"])] == ["image:3"]
 
 
 def test_after_a_second_crash_each_is_claimed_alone(database: Database):
@@ -154,7 +174,7 @@ def test_after_a_second_crash_each_is_claimed_alone(database: Database):
         claim(database, mine, limit=len(many))
         crash(database, mine)
     heir = worker(database, "c")
-    assert claim(database, heir, limit=9, suspects=False) == []
+    assert claim(database, heir, limit=9, behind="routine") == []
     for _ in many:
         assert [event.alone for event in claim(database, heir, limit=9)] == [True]
 

@@ -35,7 +35,7 @@ def fill(ledger: Database, *names: str) -> None:
         accept(connection, now, arrivals, slot="test", window=Window())
         row = WorkerRow(name="w", device="cpu", host="here", pid=1, queues="scan.routine")
         worker_id = enlist(connection, now, row)
-    claimed = claim(ledger, worker_id, queues=["scan.routine"], suspects=True)
+    claimed = claim(ledger, worker_id, queues=["scan.routine"])
     verdict = GivenUp(reason="its content is gone", stage="fetch")
     with ledger.write() as (connection, now):
         save(connection, now, worker_id, [Judged(event=event, verdict=verdict) for event in claimed], device="cpu", slot="test")

@@ -22,6 +22,7 @@ from models.pixels import COLOUR, read_picture
 from stream.content import ContentStore
 from stream.errors import Fatal
 from stream.judgement import Sample
+from stream.queues import Lane
 from worker.prepare import MAX_FAILURES
 
 
@@ -209,6 +210,48 @@ def test_what_comes_while_a_small_batch_is_judged_is_claimed_together_after_it(
     assert model.batches == [2, 4]
 
 
+class Arriving(SmallModel):
+    """A stat event arrives while its first batch is judged; ``seen``: the contents of each batch."""
+
+    batch_size = 32
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self.database = database
+        self.seen: list[list[bytes]] = []
+
+    def infer(self, batch: Sequence[Prepared]) -> list[Scores]:
+        if not self.seen:
+            time.sleep(0.3)  # long enough for a claim ahead
+            send(self.database, "urgent", lane=Lane.STAT)
+        self.seen.append([one.arrays["content"].tobytes() for one in batch])
+        return super().infer(batch)
+
+
+def test_a_stat_event_overtakes_the_batch_that_was_claimed_before_it_came(database: Database, store: ContentStore, redis_url: str):
+    send(database, *["fine"] * 32 * 3, lane=Lane.BACKLOG)
+    model = Arriving(database)
+    assert worker_on(database, store, redis_url, model).run() == 32 * 3 + 1
+    assert [len(batch) for batch in model.seen] == [32, 1, 32, 32]
+    assert model.seen[1] == [b"urgent"]
+
+
+def test_a_stat_event_that_a_worker_died_over_does_not_overtake(sqlite: Database, store: ContentStore, redis_url: str):
+    send(sqlite, *["fine"] * 32 * 2, lane=Lane.BACKLOG)
+    model = Arriving(sqlite)
+    infer = model.infer
+
+    def suspected(batch: Sequence[Prepared]) -> list[Scores]:
+        told = infer(batch)
+        with sqlite.write() as (connection, _):
+            connection.execute(sa.update(events).where(events.c.lane == "stat").values(suspect=True, crashes=1))
+        return told
+
+    model.infer = suspected  # type: ignore[method-assign]
+    assert worker_on(sqlite, store, redis_url, model).run() == 32 * 2 + 1
+    assert [len(batch) for batch in model.seen] == [32, 32, 1]
+
+
 def test_a_worker_that_fails_with_a_batch_in_hand_saves_the_one_before_and_hands_back_the_one_behind(
     sqlite: Database, store: ContentStore, redis_url: str
 ):
@@ -231,7 +274,7 @@ def test_what_is_judged_is_saved_though_the_thread_beside_the_device_fails(sqlit
     send(sqlite, *["fine"] * 100)
     worker = worker_on(sqlite, store, redis_url)
 
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise Fatal("the next batch cannot be had")
 
     worker._turn = fail  # type: ignore[method-assign,assignment]

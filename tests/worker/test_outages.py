@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from servers import running_redis
 from worker_samples import send, worker_on
 
 from db.claim import Found, claim, find
-from db.engine import Database
+from db.engine import FOR_WORKERS, Database
 from db.leases import progress
 from db.migrate import upgrade
 from db.tables import contents, events, workers
@@ -322,7 +322,7 @@ def test_suspects_are_tried_by_every_idle_worker_and_not_by_one_after_the_other(
         connection.execute(sa.update(events).values(suspect=True, crashes=crashes))
     worker = worker_on(sqlite, ContentStore(tmp_path), redis_url)
     redis.Redis.from_url(redis_url).flushall()
-    worker._take(suspects=True)
+    worker._take()
     assert Bell(redis_url).unheard("scan.routine") == 1
 
 
@@ -356,7 +356,8 @@ def test_no_message_is_kept_for_an_acknowledgement(redis_url: str):
     assert all(queue.no_ack for queue in worker_app(redis_url, ALL_QUEUES, lambda: None).conf.task_queues)
 
 
-def test_a_transaction_that_nobody_goes_on_with_is_ended(postgresql_database: Database):
-    with postgresql_database.read() as connection:
-        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one() == "12s"
+@pytest.mark.parametrize(("settings", "idle"), [({}, "12s"), (FOR_WORKERS, "4s")])
+def test_a_transaction_that_nobody_goes_on_with_is_ended(postgresql_url: str, settings: dict[str, str], idle: str):
+    with closing(Database(postgresql_url, settings)) as database, database.read() as connection:
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one() == idle
         assert connection.exec_driver_sql("SHOW tcp_user_timeout").scalar_one() == "10000"
