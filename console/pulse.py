@@ -2,10 +2,12 @@
 
 import logging
 import threading
+from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,18 +30,20 @@ SPAN = 6
 LATENCY = "dxstream_latency_seconds_bucket"
 
 Counted = Mapping[str, float]
+#: Upper bounds in seconds, and the events up to each. An hour of beats stays small: the bounds are one tuple for all of them.
+Buckets = tuple[tuple[float, ...], "array[float]"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beat:
-    """One look. ``received``, ``done``: counters by modality; ``latency``: modality → upper bound in seconds → events."""
+    """One look. ``received``, ``done``: counters by modality; ``latency``: by modality too."""
 
     at: datetime
     received: Counted
     done: Counted
     depth: Counted
     oldest: Counted
-    latency: Mapping[str, Mapping[float, float]]
+    latency: Mapping[str, Buckets]
     totals: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -66,14 +70,22 @@ def _by_modality(counts: Mapping[tuple[str, ...], int]) -> Counted:
     return {one: sum(number for labels, number in counts.items() if labels[0] == one) for one in Modality}
 
 
-def _latency(samples: Sequence[Sequence[Any]]) -> dict[str, dict[float, float]]:
+def _latency(samples: Sequence[Sequence[Any]]) -> dict[str, Buckets]:
     table: dict[str, dict[float, float]] = {one: {} for one in Modality}
     for name, labels, value in samples:
         if name == LATENCY and labels.get("modality") in table:
             bounds = table[labels["modality"]]
             bound = float(labels["le"])
             bounds[bound] = bounds.get(bound, 0.0) + value
-    return table
+    return {
+        one: (_shared(tuple(sorted(bounds))), array("d", [bounds[bound] for bound in sorted(bounds)]))
+        for one, bounds in table.items()
+    }
+
+
+@lru_cache(maxsize=8)
+def _shared(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    return bounds
 
 
 def rates(beats: Sequence[Beat], counter: str, modality: str) -> list[float | None]:
@@ -93,8 +105,8 @@ def quantiles(beats: Sequence[Beat], share: float, modality: str) -> list[float 
 
 
 def _quantile(first: Beat, last: Beat, share: float, modality: str) -> float | None:
-    before = first.latency[modality]
-    rose = sorted((bound, count - before.get(bound, 0.0)) for bound, count in last.latency[modality].items())
+    before = dict(zip(*first.latency[modality], strict=True))
+    rose = [(bound, count - before.get(bound, 0.0)) for bound, count in zip(*last.latency[modality], strict=True)]
     if not rose or rose[-1][1] <= 0:
         return None
     wanted, low, under = share * rose[-1][1], 0.0, 0.0

@@ -1,5 +1,6 @@
 """Charts, small multiples, marked notes and words: values in, marks out."""
 
+from array import array
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def test_an_empty_chart_says_so():
 
 def beat(second: int, done: int, latency: dict[float, float]) -> Beat:
     counts = {"scan": done}
-    return Beat(at=NOW + timedelta(seconds=second), received=counts, done=counts, depth={}, oldest={}, latency={"scan": latency})
+    buckets = {"scan": (tuple(latency), array("d", latency.values()))}
+    return Beat(at=NOW + timedelta(seconds=second), received=counts, done=counts, depth={}, oldest={}, latency=buckets)
 
 
 def test_a_rate_is_that_of_the_last_beats_and_never_below_zero():
