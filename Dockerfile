@@ -24,8 +24,7 @@ RUN pip install -c src/constraints.txt -r requirements-producer.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl
 USER dxstream
-# Many threads with large buffers: glibc's arenas, one a thread, would hold on to what each once needed.
-ENV DXSTREAM_HOME=/home/dxstream/data MALLOC_ARENA_MAX=2
+ENV DXSTREAM_HOME=/home/dxstream/data
 ENTRYPOINT ["dxstream"]
 
 # TORCH_ARGS: for instance the index of PyTorch's CPU builds, for workers without a GPU.

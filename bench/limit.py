@@ -26,7 +26,7 @@ from models.model import Model
 from stream.errors import NotJudged
 from stream.garbage import settle
 from stream.judgement import Judgement, Sample
-from worker.memory import keep_memory
+from stream.memory import keep_memory
 from worker.process import ready
 
 #: Beyond 16 no size is clearly faster than another (docs/decisions/0016).

@@ -59,8 +59,7 @@ class Installation:
         self._start_redis()
         self._database = open_database(self.settings)
         write_addresses(self.settings, pid=os.getpid())
-        # Many threads with large buffers: glibc's arenas, one a thread, would hold on to what each once needed.
-        self._add("intake", "serve", "all", MALLOC_ARENA_MAX=os.environ.get("MALLOC_ARENA_MAX", "2"))
+        self._add("intake", "serve", "all")
         self._add("keeper", "keeper")
         devices = parse_devices(self.settings.devices)
         threads = max(1, (os.cpu_count() or 1) // len(devices))

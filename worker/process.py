@@ -17,6 +17,7 @@ from models.interface import Model
 from stream.content import ContentStore
 from stream.errors import Fatal, Temporary
 from stream.garbage import settle
+from stream.memory import keep_memory
 from stream.queues import ALL_QUEUES
 from stream.ring import Bell
 from worker.app import asked_to_stop, consume, worker_app
@@ -25,7 +26,6 @@ from worker.diagnose import Diagnosis
 from worker.explain import Explainer, is_explained
 from worker.heartbeat import EXIT_LEASE_LOST, EXIT_UNEXPECTED, Heartbeat
 from worker.loaded import Loaded
-from worker.memory import keep_memory
 
 log = logging.getLogger(__name__)
 

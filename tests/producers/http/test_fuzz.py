@@ -4,7 +4,6 @@
 """
 
 import copy
-import ctypes
 import gzip
 import http.client
 import json
@@ -23,6 +22,7 @@ import pytest
 from fhir_samples import SERVER, bundle, configure, document, encounter, loinc, observation, patient, rows, running_http
 
 from db.tables import inputs
+from stream.memory import share_arenas
 
 MANY = int(os.environ.get("DXSTREAM_FUZZ", "2000"))
 SEED = os.environ.get("DXSTREAM_FUZZ_SEED", "20261120")
@@ -195,8 +195,8 @@ class Sender:
 
 @pytest.fixture(scope="module", autouse=True)
 def _two_arenas() -> None:
-    """As ``dxstream up`` starts the intake: with an arena a thread what is free in one is of no use to the others (mallopt(3))."""
-    ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
+    """As the intake has it: with an arena a thread what is free in one is of no use to the others."""
+    share_arenas()
 
 
 def resident() -> float:
