@@ -6,13 +6,9 @@ nothing is judged and nobody is answered. What is made after ``settle`` is colle
 
 import gc
 
-#: New objects after which the young ones are looked through; Python's own 700 is for programs that hold little.
-YOUNG = 10_000
-
 
 def settle() -> None:
     """Call it when a process is ready, and again when it has let go of much that it held before."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG)
