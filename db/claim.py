@@ -127,7 +127,7 @@ def _candidates(queues: tuple[str, ...], *, locked: bool) -> sa.Select[Any]:
 
 def _choose(found: Sequence[Row], behind: str | None) -> Sequence[Row]:
     """All before one of another kind until the batch is full; of those that must be alone, one."""
-    if not found or (behind and (found[0][_SUSPECT] or _is_stat(found[0]) > (behind == Lane.STAT))):
+    if not found or (behind and not _may_wait(found[0], behind)):
         return []
     if _alone(found[0]):
         return found[:1]
@@ -137,6 +137,11 @@ def _choose(found: Sequence[Row], behind: str | None) -> Sequence[Row]:
         if _kind(row) != _kind(found[0]) or _alone(row) or weight > FULL:
             return found[:place]
     return found
+
+
+def _may_wait(row: Row, behind: str) -> bool:
+    """For a batch of that lane to be judged."""
+    return not row[_SUSPECT] and (behind == Lane.STAT or not _is_stat(row))
 
 
 def _kind(row: Row) -> tuple[bool, bool]:

@@ -154,7 +154,7 @@ class Diagnosis:
 
     def _let_overtake(self, batch: Batch) -> None:
         """Judge what came as stat since this batch was claimed; behind a small one it does not wait long."""
-        if is_full(batch.events) and batch.lane != Lane.STAT:
+        if is_full(batch.events) and not batch.suspect and batch.lane != Lane.STAT:
             urgent = self._found(self._held.claim_stat(), self.models)
             self._unsaved += self._judge(urgent) if urgent.events else []
 
