@@ -12,6 +12,7 @@ from models.interface import Model
 from stream.content import ContentStore
 from stream.errors import Temporary
 from stream.event import Event, Judged
+from stream.garbage import settle
 from stream.metrics import Measures
 from stream.queues import ALL_QUEUES, Lane
 from stream.ring import Bell
@@ -150,7 +151,9 @@ class Diagnosis:
     def _renew(self) -> None:
         """Judge with the cards that are active now; a batch that was prepared ahead keeps the model that it was prepared for."""
         with self.stages.at("load"):
-            self.models = self.renew() or self.models
+            if renewed := self.renew():
+                self.models = renewed
+                settle()  # not before: until here those that no longer answer are held
 
     def _let_overtake(self, batch: Batch) -> None:
         """Judge what came as stat since this batch was claimed; behind a small one it does not wait long."""

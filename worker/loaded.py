@@ -20,7 +20,6 @@ from models.catalogue import list_cards
 from models.interface import Model
 from models.site import SITE_FILE
 from stream.errors import DxstreamError, Temporary
-from stream.garbage import settle
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,6 @@ class Loaded:
                 return None
             self._seen, self._site = now
             self.models = self._loaded()
-            settle()  # those that no longer answer are let go
         except Temporary:
             return None  # the claim that follows waits for the database
         except DxstreamError as error:
