@@ -31,12 +31,17 @@ def by_columns(
     if not kinds:
         return None
     columns = [_column(rows, step, python) for step, (_, python) in zip(steps, kinds, strict=True)]
-    same = tuple(column.count(column[0]) == len(column) for column in columns)
+    same = tuple(map(is_same, columns))
     if all(same):
         return None
     once = [column[0] for column, equal in zip(columns, same, strict=True) if equal]
     lists = [column for column, equal in zip(columns, same, strict=True) if not equal]
     return _text(text, tuple(kind for kind, _ in kinds), same), once + lists
+
+
+def is_same(column: Sequence[Any]) -> bool:
+    """Whether all of its values are equal, so that one tells them all."""
+    return column.count(column[0]) == len(column)
 
 
 def _column(rows: Sequence[Mapping[str, Any]], step: Step, python: type) -> list[Any]:

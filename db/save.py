@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from db.columns import is_same
 from db.explanations import want
 from db.leases import progress
 from db.rows import append_rows, change_rows, read_rows, write_rows
@@ -66,7 +67,7 @@ def _finish(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
         change_rows(connection, _UPDATE, rows)
         return
     columns = {name: [row[name] for row in rows] for name in ("event", "raised", *_WRITTEN)}
-    lists = {name: some for name, some in columns.items() if name in _LISTED or some.count(some[0]) < len(some)}
+    lists = {name: some for name, some in columns.items() if name in _LISTED or not is_same(some)}
     once = tuple(columns[name][0] for name in _WRITTEN if name not in lists)
     connection.exec_driver_sql(_update_all(tuple(lists)), (*once, *lists.values()))
 
