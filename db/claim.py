@@ -8,10 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from db.change import change_all
 from db.engine import Database
 from db.leases import progress
 from db.places import Place, find_places
-from db.rows import change_rows, read_rows
+from db.rows import read_rows
 from db.tables import Utc, case_inputs, cases, contents, events, inputs
 from stream.content import ContentStore
 from stream.errors import Broken, NotReadableError
@@ -25,7 +26,9 @@ _COLUMNS = (
     events.c.received_at, events.c.acquired_at, events.c.as_of, events.c.gather_seconds,
 )  # fmt: skip
 _NAMES = tuple(column.name for column in _COLUMNS)
-_ID, _MODALITY, _LANE, _SUSPECT, _CRASHES = (_NAMES.index(name) for name in ("id", "modality", "lane", "suspect", "crashes"))
+_ID, _MODALITY, _LANE, _FENCE, _ATTEMPTS, _SUSPECT, _CRASHES = (
+    _NAMES.index(name) for name in ("id", "modality", "lane", "fence", "attempts", "suspect", "crashes")
+)
 Row = tuple[Any, ...]
 
 #: A batch is full at this sum of weights: 32 scans, 64 notes or 256 windows of results.
@@ -75,27 +78,18 @@ def claim_within(
     most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
     rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), behind)
     if rows:
-        _lease(connection, now, worker_id, [row[_ID] for row in rows])
+        _lease(connection, now, worker_id, rows)
     return [_event(row, now) for row in rows]
 
 
-def _lease(connection: sa.Connection, now: datetime, worker_id: int, ids: Sequence[int]) -> None:
-    values = {"worker": worker_id, "now": now}
-    if connection.dialect.name == "postgresql":
-        change_rows(connection, _LEASE_ALL, [{"ids": ids, **values}])
-    else:
-        change_rows(connection, _LEASE_ONE, [{"event": number, **values} for number in ids])
-
-
-_LEASE = sa.update(events).values(
-    state="leased",
-    holder=sa.bindparam("worker"),
-    fence=events.c.fence + 1,
-    attempts=events.c.attempts + 1,
-    claimed_at=sa.bindparam("now"),
-)
-_LEASE_ALL = _LEASE.where(events.c.id.in_(sa.bindparam("ids", expanding=True)))
-_LEASE_ONE = _LEASE.where(events.c.id == sa.bindparam("event"))
+def _lease(connection: sa.Connection, now: datetime, worker_id: int, rows: Sequence[Row]) -> None:
+    """All are locked, so that what was read of them still holds."""
+    leased = {"state": "leased", "holder": worker_id, "claimed_at": now}
+    change_all(
+        connection,
+        events,
+        [{"id": row[_ID], "fence": row[_FENCE] + 1, "attempts": row[_ATTEMPTS] + 1, **leased} for row in rows],
+    )
 
 
 def is_full(batch: Sequence[Event]) -> bool:

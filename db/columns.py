@@ -21,7 +21,7 @@ Step = tuple[str, Any, Callable[[Any], Any] | None]
 
 
 def by_columns(
-    dialect: sa.Dialect, table: Any, text: str, steps: Sequence[Step], rows: Sequence[Mapping[str, Any]]
+    dialect: sa.Dialect, table: sa.TableClause, text: str, steps: Sequence[Step], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[str, list[Any]] | None:
     """The statement, ``text`` being that of one row, and its parameters.
 
@@ -45,13 +45,17 @@ def is_same(column: Sequence[Any]) -> bool:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], step: Step, python: type) -> list[Any]:
-    """The driver takes no list of more than one type beside None."""
     name, usual, process = step
     values = [row.get(name, usual) for row in rows]
     if process:
         values = [process(value) for value in values]
+    return of_one_type(values, python)
+
+
+def of_one_type(values: list[Any], python: type) -> list[Any]:
+    """The driver takes no list of more than one type beside None."""
     if len({*map(type, values)} - {NoneType}) > 1:
-        values = [None if value is None else python(value) for value in values]
+        return [None if value is None else python(value) for value in values]
     return values
 
 
@@ -61,12 +65,18 @@ def type_name(dialect: sa.Dialect, kind: Any) -> str:
 
 
 @lru_cache(maxsize=128)
-def _kinds(dialect: sa.Dialect, table: Any, names: tuple[str, ...]) -> tuple[tuple[str, type], ...] | None:
-    """Each column's type, PostgreSQL's and Python's; what is JSON has been written by then."""
-    types = [table.c[name].type.dialect_impl(dialect) for name in names]
-    if any(isinstance(kind, sa.LargeBinary) for kind in types):
+def _kinds(dialect: sa.Dialect, table: sa.TableClause, names: tuple[str, ...]) -> tuple[tuple[str, type], ...] | None:
+    """Of each column; None where bytes are among them."""
+    if any(isinstance(table.c[name].type.dialect_impl(dialect), sa.LargeBinary) for name in names):
         return None
-    return tuple((type_name(dialect, kind), str if isinstance(kind, sa.JSON) else kind.python_type) for kind in types)
+    return tuple(kind_of(dialect, table, name) for name in names)
+
+
+@lru_cache(maxsize=128)
+def kind_of(dialect: sa.Dialect, table: sa.TableClause, name: str) -> tuple[str, type]:
+    """A column's type, PostgreSQL's and Python's; what is JSON has been written by then."""
+    kind = table.c[name].type.dialect_impl(dialect)
+    return type_name(dialect, kind), str if isinstance(kind, sa.JSON) else kind.python_type
 
 
 @lru_cache(maxsize=512)

@@ -78,7 +78,7 @@ def read_rows(connection: sa.Connection, statement: Query, **values: Any) -> lis
         return []
     whole = connection.dialect.name == "postgresql"
     lists = {} if whole else {name: value for name, value in values.items() if isinstance(value, list)}
-    text, steps, found = _query(connection.dialect, statement, tuple((name, _rounded(len(some))) for name, some in lists.items()))
+    text, steps, found = _query(connection.dialect, statement, tuple((name, rounded(len(some))) for name, some in lists.items()))
     return _call(connection, text, [process(_pick(values, name, place)) for name, place, process in steps], found)
 
 
@@ -90,13 +90,18 @@ def change_rows(connection: sa.Connection, statement: sa.Update, rows: Iterable[
     text, steps, _ = _query(connection.dialect, statement, ())
     changed = 0
     for row in rows:
-        values = [process(row.get(name)) for name, _, process in steps]
-        with _raised_as_sqlalchemy(connection, text):
-            changed += _driver(connection).execute(text, values).rowcount
+        changed += execute(connection, text, [process(row.get(name)) for name, _, process in steps])
     return changed
 
 
-def _rounded(length: int) -> int:
+def execute(connection: sa.Connection, text: str, values: Sequence[Any]) -> int:
+    """The driver's own text and parameters; gives how many rows were changed."""
+    with _raised_as_sqlalchemy(connection, text):
+        changed: int = _driver(connection).execute(text, values).rowcount
+    return changed
+
+
+def rounded(length: int) -> int:
     """The next power of two: as many texts of a query are kept, and the last value stands more than once."""
     return 1 << (length - 1).bit_length()
 

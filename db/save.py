@@ -2,16 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from time import perf_counter
 from typing import Any
 
 import sqlalchemy as sa
 
-from db.columns import is_same
+from db.change import change_all
 from db.explanations import want
 from db.leases import progress
-from db.rows import append_rows, change_rows, read_rows, write_rows
+from db.rows import append_rows, read_rows, write_rows
 from db.save_counts import counts_of
 from db.tables import cases, events, findings, predictions
 from db.tally import raise_tallies
@@ -39,50 +38,13 @@ def save(
     if held:
         revised = _lock_cases(connection, held)
         save_seconds = (perf_counter() - began) / len(held)
-        _finish(connection, [_event_values(judged, now) | {"save_seconds": save_seconds} for judged in held])
+        change_all(connection, events, [_event_values(judged, now) | {"save_seconds": save_seconds} for judged in held])
         _supersede(connection, held)
         predicted = [judged for judged in held if isinstance(judged.verdict, Predicted)]
         said = _save_predictions(connection, now, predicted, device, revised)
         want(connection, now, [one for one, digest in said if digest in explained])
     raise_tallies(connection, slot, counts_of(batch, held))
     return ids
-
-
-#: What a save writes of an event, with PostgreSQL's name of the type.
-_WRITTEN = {
-    "state": "text", "outcome": "text", "reason": "text", "stage": "text", "failures": "int", "suspect": "bool",
-    "not_before": "timestamptz", "done_at": "timestamptz", "holder": "bigint", "wait_seconds": "float8", "fetch_seconds": "float8",
-    "prepare_seconds": "float8", "infer_seconds": "float8", "save_seconds": "float8",
-}  # fmt: skip
-
-_UPDATE = (
-    sa.update(events)
-    .where(events.c.id == sa.bindparam("event"))
-    .values({name: sa.bindparam(name) for name in _WRITTEN} | {"fence": events.c.fence + sa.bindparam("raised")})
-)
-
-
-def _finish(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
-    if connection.dialect.name == "sqlite":
-        change_rows(connection, _UPDATE, rows)
-        return
-    columns = {name: [row[name] for row in rows] for name in ("event", "raised", *_WRITTEN)}
-    lists = {name: some for name, some in columns.items() if name in _LISTED or not is_same(some)}
-    once = tuple(columns[name][0] for name in _WRITTEN if name not in lists)
-    connection.exec_driver_sql(_update_all(tuple(lists)), (*once, *lists.values()))
-
-
-#: Columns of a batch's UPDATE that are never told once for all of its rows.
-_LISTED = {"event": "bigint", "raised": "bigint"}
-
-
-@cache
-def _update_all(lists: tuple[str, ...]) -> str:
-    """All of a batch at once, what differs as ``lists``: a statement a row costs PostgreSQL and the driver three times as much."""
-    written = (f"{name} = {f'new.{name}' if name in lists else f'%s::{kind}'}" for name, kind in _WRITTEN.items())
-    taken = ", ".join(f"%s::{(_WRITTEN | _LISTED)[name]}[]" for name in lists)
-    text = f"UPDATE events SET {', '.join(written)}, fence = fence + new.raised FROM unnest({taken})"  # noqa: S608 - our own names
-    return f"{text} AS new({', '.join(lists)}) WHERE events.id = new.event"
 
 
 def _still_held(connection: sa.Connection, worker_id: int, batch: Collection[Event]) -> set[int]:
@@ -154,8 +116,8 @@ def _status(row: Any) -> str:
 def _event_values(judged: Judged, now: datetime) -> dict[str, Any]:
     event, seconds = judged.event, judged.seconds
     values: dict[str, Any] = {
-        "event": event.id, "outcome": "", "reason": "", "stage": "", "failures": event.failures, "suspect": False,
-        "not_before": None, "done_at": now, "holder": None, "raised": 0, "state": "done",
+        "id": event.id, "state": "done", "outcome": "", "reason": "", "stage": "", "failures": event.failures, "suspect": False,
+        "not_before": None, "done_at": now, "holder": None, "fence": event.fence,
         "wait_seconds": event.waited_seconds,
         "fetch_seconds": seconds.get("fetch"), "prepare_seconds": seconds.get("prepare"),
         "infer_seconds": seconds.get("infer"),
@@ -168,7 +130,7 @@ def _event_values(judged: Judged, now: datetime) -> dict[str, Any]:
         case GivenUp(reason=reason, stage=stage):
             values |= {"state": "dead", "reason": reason, "stage": stage}
         case Later(reason=reason, stage=stage, delay_seconds=delay):
-            values |= {"state": "waiting", "reason": reason, "stage": stage, "done_at": None, "raised": 1}
+            values |= {"state": "waiting", "reason": reason, "stage": stage, "done_at": None, "fence": event.fence + 1}
             values |= {"failures": event.failures + 1, "not_before": now + timedelta(seconds=delay)}
     return values
 

@@ -30,7 +30,7 @@ from stream.errors import Temporary
 from stream.feeds import FeedsConfig
 from stream.garbage import settle
 from stream.identity import Identities, read_hash_key
-from stream.memory import share_arenas
+from stream.memory import return_memory
 from stream.metrics import Measures
 from stream.ring import Bell, RingThread
 from stream.rounds import one_round
@@ -93,7 +93,7 @@ def wait_for_end() -> None:
 
 def run_intake(settings: Settings, feeds: Collection[str], *, slot: str) -> None:
     """Serve these feeds (``dicom``, ``hl7``, ``http``, ``folder``) behind one committer until asked to stop."""
-    share_arenas()
+    return_memory()
     config = FeedsConfig(settings.config)
     config.check()
     database = open_database(settings)

@@ -5,8 +5,8 @@ import os
 
 #: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD, in bytes.
 KEPT = {-1: 2**28, -2: 2**26, -3: 2**26}
-#: M_ARENA_MAX.
-FEW = {-8: 2}
+#: M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, each unless the environment has it.
+RETURNED = {"MALLOC_ARENA_MAX": (-8, 2), "MALLOC_MMAP_THRESHOLD_": (-3, 2**18), "MALLOC_TRIM_THRESHOLD_": (-1, 2**21)}
 
 
 def keep_memory() -> None:
@@ -14,10 +14,13 @@ def keep_memory() -> None:
     _set(KEPT)
 
 
-def share_arenas() -> None:
-    """Many threads with large buffers: an arena for each would hold on to what each once needed. MALLOC_ARENA_MAX goes before."""
-    if "MALLOC_ARENA_MAX" not in os.environ:
-        _set(FEW)
+def return_memory() -> None:
+    """For many threads with large buffers, which come and go.
+
+    An arena for each thread would hold on to what each once needed; and in one that threads share what is small and stays comes
+    to lie between the large, so that it grows for hours. So the arenas are few, and what is large is mapped by itself.
+    """
+    _set(dict(parameter for name, parameter in RETURNED.items() if name not in os.environ))
 
 
 def _set(parameters: dict[int, int]) -> None:

@@ -19,7 +19,7 @@ OLDEST = 150
 YEARS_ARE_ENOUGH = 2
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # a message repeats its own times; those of others would only take room
 def read_moment(text: str, zone: ZoneInfo) -> Moment:
     """Of a time to the minute or finer; raises Refused: a date without a time, not a time."""
     match = _TIME.fullmatch(text.strip())

@@ -37,9 +37,9 @@ def test_a_second_batch_is_given_the_memory_of_the_first():
 #: Eight threads allocate at the same time; told are the arenas that there are then.
 ARENAS = """
 import ctypes, sys, threading
-from stream.memory import share_arenas
+from stream.memory import return_memory
 if sys.argv[1] == "share":
-    share_arenas()
+    return_memory()
 all_of_them = threading.Barrier(8)
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
@@ -69,3 +69,34 @@ def test_many_threads_share_two_arenas_unless_the_environment_says_otherwise():
     assert arenas("leave") > 2
     assert arenas("share") == 2
     assert arenas("share", MALLOC_ARENA_MAX="1") == 1
+
+
+#: Images of half a megabyte come, and something small stays of each; told is what is held once all images have gone, in MiB.
+IMAGES = """
+import ctypes, sys
+from stream.memory import return_memory
+if sys.argv[1] == "return":
+    return_memory()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+before, kept = resident(), []
+for _ in range(20):
+    images = []
+    for _ in range(20):
+        images.append(bytearray(b"x") * 500_000)
+        kept.append(bytearray(b"x") * 1000)
+    del images
+print(resident() - before)
+"""
+
+
+def still_held(how: str, **environment: str) -> float:
+    command = [sys.executable, "-c", IMAGES, how]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these parameters")
+def test_images_that_have_gone_leave_nothing_behind_whatever_small_things_stay():
+    assert still_held("leave") > 5
+    assert still_held("return") < 2
+    assert still_held("return", MALLOC_MMAP_THRESHOLD_="1000000") > 5

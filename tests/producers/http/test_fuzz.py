@@ -22,7 +22,7 @@ import pytest
 from fhir_samples import SERVER, bundle, configure, document, encounter, loinc, observation, patient, rows, running_http
 
 from db.tables import inputs
-from stream.memory import share_arenas
+from stream.memory import return_memory
 
 MANY = int(os.environ.get("DXSTREAM_FUZZ", "2000"))
 SEED = os.environ.get("DXSTREAM_FUZZ_SEED", "20261120")
@@ -196,7 +196,7 @@ class Sender:
 @pytest.fixture(scope="module", autouse=True)
 def _two_arenas() -> None:
     """As the intake has it: with an arena a thread what is free in one is of no use to the others."""
-    share_arenas()
+    return_memory()
 
 
 def resident() -> float:
