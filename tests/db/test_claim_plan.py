@@ -1,4 +1,4 @@
-"""The claim's own statement: served by the index of what waits, however much is done, and however little PostgreSQL expects."""
+"""The statements of a batch: served by indexes, however much waits or is done, and however little PostgreSQL expects."""
 
 import uuid
 from collections.abc import Iterator
@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 from servers import fresh_postgresql
 
-from db import claim, rows
+from db import change, claim, rows
 from db.engine import FOR_WORKERS, Database
 from db.migrate import upgrade
+from db.tables import events
 from stream.queues import ALL_QUEUES
 
 
@@ -56,3 +57,13 @@ def test_a_claim_on_postgresql_sorts_nothing_though_more_waits_than_it_expects(b
     told = plan(behind_the_times, queues)
     assert "ix_events_waiting" in told
     assert "Sort" not in told
+
+
+def test_a_batch_on_postgresql_is_changed_without_reading_all_events(behind_the_times: Database):
+    with behind_the_times.read() as connection:
+        text = change._with_lists(connection.dialect, events, ("id", "state"), ("id",))
+        driver = connection.connection.driver_connection
+        assert driver
+        told = driver.execute("EXPLAIN " + text, ("leased", list(range(1, 257)))).fetchall()
+    assert "Index Scan using pk_events" in str(told)
+    assert "Seq Scan" not in str(told)
