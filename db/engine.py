@@ -36,10 +36,11 @@ _USUAL = {
 }
 #: What it is told by a worker besides. That waits for nothing within a transaction: what it had locked when its link was cut comes
 #: free before its lease has run out. And all that it asks for a batch is by a key, or in an index's order: where PostgreSQL takes a
-#: table for small, it would sort what waits for each claim, or read all events to change 256 of them.
+#: table for small, it would sort what waits for each claim, or read all of it to find 256 rows.
 FOR_WORKERS = {
     "idle_in_transaction_session_timeout": "4000",
     "enable_bitmapscan": "off",
+    "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }

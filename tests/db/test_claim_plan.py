@@ -59,7 +59,7 @@ def test_a_claim_on_postgresql_sorts_nothing_though_more_waits_than_it_expects(b
     assert "Sort" not in told
 
 
-def test_a_batch_on_postgresql_is_changed_without_reading_all_events(behind_the_times: Database):
+def test_a_batch_on_postgresql_is_changed_by_its_ids_alone(behind_the_times: Database):
     with behind_the_times.read() as connection:
         text = change._with_lists(connection.dialect, events, ("id", "state"), ("id",))
         driver = connection.connection.driver_connection
