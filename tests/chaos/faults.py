@@ -187,16 +187,23 @@ def zombie(stage: Stage) -> float | None:
         lambda: stage.one.one("SELECT count(*) FROM workers WHERE id = :id AND ended_at IS NOT NULL", id=victim.worker_id),
         "its end",
     )
+    before = _said(stage, held, name)  # by a commit that was on its way when the process was stopped
     process.send_signal(signal.SIGCONT)
     code = process.wait(30)
     if code not in LOST:
         last = victim.member.log.read_text(errors="replace").splitlines()[-1:]
         stage.complain(f"a zombie ended with {code}, not for its lost lease or its overdue stage: {last}")
-    listed = ",".join(map(str, held)) or "0"
-    if stage.one.one(f"SELECT count(*) FROM predictions WHERE event_id IN ({listed}) AND device = :name", name=name):
+    if _said(stage, held, name) > before:
         stage.complain("what a zombie said late was recorded")
     _back(stage, victim.member)
     return seconds if held else None
+
+
+def _said(stage: Stage, held: Collection[int], name: str) -> int:
+    """How many of these events have a prediction by that worker."""
+    listed = ",".join(map(str, held)) or "0"
+    query = f"SELECT count(*) FROM predictions WHERE event_id IN ({listed}) AND device = :name"
+    return int(stage.one.one(query, name=name))
 
 
 def _others_write(stage: Stage) -> bool:
