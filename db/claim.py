@@ -77,8 +77,7 @@ def claim_within(
         return []
     most = min(limit, FULL // WEIGHTS[first[0][_MODALITY]])
     rows = _choose(read_rows(connection, _candidates(tuple(queues), locked=True), now=now, most=most), behind)
-    if rows:
-        _lease(connection, now, worker_id, rows)
+    _lease(connection, now, worker_id, rows)
     return [_event(row, now) for row in rows]
 
 

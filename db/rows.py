@@ -83,7 +83,7 @@ def read_rows(connection: sa.Connection, statement: Query, **values: Any) -> lis
 
 
 def change_rows(connection: sa.Connection, statement: sa.Update, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Execute an UPDATE that is kept, and whose parameters are named, for every row; on PostgreSQL a list may be among them.
+    """Execute an UPDATE that is kept, and whose parameters are named, for one row after the other (all at once: db/change.py).
 
     Gives how many rows were changed.
     """

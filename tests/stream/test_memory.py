@@ -73,12 +73,12 @@ def test_many_threads_share_two_arenas_unless_the_environment_says_otherwise():
 
 #: Images of half a megabyte come, and something small stays of each; told is what is held once all images have gone, in MiB.
 IMAGES = """
-import ctypes, sys
+import resource, sys
 from stream.memory import return_memory
 if sys.argv[1] == "return":
     return_memory()
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
 before, kept = resident(), []
 for _ in range(20):
     images = []
